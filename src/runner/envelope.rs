@@ -1,0 +1,90 @@
+//! The envelope: all that is handed over to a run, in one versioned JSON document (40-backends).
+//!
+//! Made by the dispatcher, carried by a backend over a private channel (stdin, a payload file), read once by the runner.
+//! Nothing else about the run is looked up from inside the job.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use crate::support::ids::{ActionId, FormulaName, LaunchKey, MountName, RunId, SecretName};
+
+/// The protocol that this build speaks; a runner also accepts the one before.
+pub const PROTOCOL: u32 = 1;
+
+/// Bytes together with the SHA-256 (lower-case hex) that they must have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The digest that was admitted.
+    pub sha256: String,
+    /// The bytes, checked against the digest by the runner before use.
+    pub bytes: Vec<u8>,
+}
+
+/// What a formula is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormulaKind {
+    /// `<name>.sh`, run by bash.
+    Mechanical,
+    /// `<name>.toml`, a prompt for an agent CLI.
+    Agent,
+}
+
+/// What opens the run's secrets and fences it against a second execution.
+#[derive(Debug, Clone)]
+pub enum Handover {
+    /// The values themselves; only over a channel that no one else can read (a pipe on the same host). The fence is a marker
+    /// file made with `O_EXCL` in the run's directory.
+    Values(BTreeMap<SecretName, SecretString>),
+}
+
+/// How much output is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock seconds that the formula may take.
+    pub timeout_seconds: u64,
+    /// Seconds between the polite signal and the kill.
+    pub grace_seconds: u64,
+}
+
+/// All that is handed over to one run.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// [`PROTOCOL`] of the dispatcher that made it.
+    pub protocol: u32,
+    /// The run.
+    pub run: RunId,
+    /// Its launch key.
+    pub key: LaunchKey,
+    /// The slot that it occupies, from 0: `DISPATCH_SLOT`.
+    pub slot: u32,
+    /// The admitted bytes of `<id>.toml`.
+    pub action: Sealed,
+    /// The formula's name.
+    pub formula: FormulaName,
+    /// Mechanical or agent.
+    pub kind: FormulaKind,
+    /// The admitted bytes of the formula.
+    pub script: Sealed,
+    /// Context files by their path in the ops repo.
+    pub context_files: BTreeMap<String, Sealed>,
+    /// `DISPATCH_PARAM_<NAME>`.
+    pub params: BTreeMap<String, String>,
+    /// Mounts by name, and where the backend has put each: `DISPATCH_MOUNT_<NAME>`.
+    pub mounts: BTreeMap<MountName, String>,
+    /// What the config passes by name into every formula's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Secrets and fence.
+    pub handover: Handover,
+    /// Time limits.
+    pub limits: Limits,
+    /// W3C trace context of the run: `TRACEPARENT`.
+    pub traceparent: Option<String>,
+}
+
+impl Envelope {
+    /// The action's id.
+    pub fn action_id(&self) -> &ActionId {
+        self.run.action()
+    }
+}

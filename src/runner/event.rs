@@ -1,0 +1,88 @@
+//! The runner's event stream: one JSON object a line on stdout (70-runner). The dispatcher reads it for logs and progress;
+//! its truth about the end of a run is the backend's exit code, never this stream.
+
+use serde::{Deserialize, Serialize};
+
+/// Exit codes that the runner keeps for stops **before** the formula began (70-runner). Together with the absence of
+/// [`Kind::Status`] `started` they prove that nothing ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ReservedExit {
+    /// The envelope does not parse, or a hash does not match.
+    BadEnvelope = 64,
+    /// Another execution of this run has begun before.
+    FenceLost = 65,
+    /// The wrapping was too old.
+    GrantExpired = 66,
+    /// Somebody else opened the wrapping.
+    GrantIntercepted = 67,
+    /// A granted secret is absent, empty or unfit.
+    SecretMissing = 68,
+    /// The formula cannot be started.
+    FormulaNotRunnable = 69,
+}
+
+/// The exit code of the runner when it ended the formula at its time limit (as `timeout(1)` does).
+pub const EXIT_TIMED_OUT: i32 = 124;
+
+/// The formula's output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When: RFC 3339, UTC, milliseconds.
+    pub t: String,
+    /// What.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Kind {
+    /// A line of the formula's output, redacted, without its newline.
+    Log {
+        /// Which stream.
+        stream: Stream,
+        /// The line, where it is UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// The line in base64, where it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
+        /// The line goes on in the next event (lines over 64 KiB are cut; and an unfinished last line).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        partial: bool,
+    },
+    /// The runner's own progress: `started` just before the formula begins, `timed_out`, `cancelled`.
+    Status {
+        /// Which.
+        state: String,
+        /// Words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// Something the runner has to say about itself.
+    Error {
+        /// Words; never a secret.
+        message: String,
+    },
+    /// The runner lives; every 10 s.
+    Heartbeat {},
+    /// The last event.
+    Exit {
+        /// The exit code that the runner is about to exit with.
+        code: i32,
+        /// Bytes of output seen.
+        bytes: u64,
+    },
+}

@@ -1,0 +1,4 @@
+//! What runs inside the job: `dispatch runner`.
+
+pub mod envelope;
+pub mod event;

@@ -1,0 +1,33 @@
+//! Retry policies as values: exponential with full jitter, a cap and a budget. Which errors are worth a retry is decided by
+//! the caller's classification; how long to wait is decided here and nowhere else.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+
+/// How often and how far apart something is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The first wait, before jitter.
+    pub first: Duration,
+    /// No wait is longer.
+    pub cap: Duration,
+    /// How many further tries there are; `None`: for as long as it takes.
+    pub budget: Option<usize>,
+}
+
+impl RetryPolicy {
+    /// For a push or a fetch of the ops repo: for as long as it takes, at most a minute apart (50: "retried with backoff for as
+    /// long as it takes").
+    pub const OPS: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60), budget: None };
+
+    /// The waits, one for each further try.
+    pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let builder = ExponentialBuilder::default().with_min_delay(self.first).with_max_delay(self.cap).with_jitter();
+        match self.budget {
+            Some(times) => builder.with_max_times(times),
+            None => builder.without_max_times(),
+        }
+        .build()
+    }
+}
