@@ -78,6 +78,8 @@ reasons! {
     DependencyPending = "dependency_pending", "An action that it depends on has not succeeded yet.";
     DependencyFailed = "dependency_failed", "An action that it depends on did not succeed.";
     DependencyCycle = "dependency_cycle", "It depends on itself.";
+    // Any of the above.
+    EvidenceUnavailable = "evidence_unavailable", "Something that must be looked at cannot be read now.";
     // Queue (50).
     QueueFull = "queue_full", "All slots are taken.";
     FormulaBusy = "formula_busy", "The formula runs as often as it may at once.";

@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Every check before anything has an effect.
+//!
+//! [`gather`] collects a [`Snapshot`] (the only part that asks anyone), [`admit`] judges it by the [`Rules`] (pure), and the
+//! [`Explanation`] says what was looked at and what follows. The dispatcher acts on the [`Verdict`]; `dispatch explain`
+//! prints the same explanation and does nothing.
+//!
+//! - [`snapshot`], [`rules`]: what is looked at, and the config's part of it, as plain data.
+//! - `reading`: what the files in a snapshot say, once parsed.
+//! - [`checks`]: one file for each rule of 20-admission.
+//! - [`verdict`], [`admitted`], [`explain`]: the outcome, what a run gets, and the words.
+
+pub mod admitted;
+pub mod check;
+pub mod checks;
+pub mod explain;
+mod reading;
+pub mod rules;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;
+pub mod verdict;
+
+pub use admitted::Admitted;
+pub use check::{Check, Judgement};
+pub use checks::approval::{Approval, How};
+pub use explain::Explanation;
+pub use rules::Rules;
+pub use snapshot::Snapshot;
+pub use verdict::{Verdict, admit};

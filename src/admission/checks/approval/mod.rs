@@ -1,0 +1,162 @@
+//! Rule 5: somebody who may has approved these very bytes. Each proof is a file of its own:
+//!
+//! - [`branch`]: low: any commit on the primary branch.
+//! - [`signature`]: medium and high, for an ops repo without a forge: the commit that brought the action is signed.
+//!
+//! A forge's proof (the merged pull request and its reviews) is one more variant of [`How`], one more mode in the config and
+//! one more file beside these.
+
+mod branch;
+mod signature;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::Tier;
+use crate::action::reason::Reason;
+use crate::action::request::{Action, DispatchMode};
+use crate::action::result::ApprovalRef;
+use crate::admission::check::{Check, Rule};
+use crate::admission::reading::Reading;
+use crate::admission::rules::{LocalFiles, Rules};
+use crate::admission::snapshot::{Arrival, Snapshot};
+use crate::config::types::ApprovalMode;
+use crate::support::ids::CommitId;
+
+const RULE: Rule = Rule { number: 5, name: "approval" };
+
+/// How an approval was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It stands on the primary branch (low tier).
+    Branch,
+    /// The commit that brought it is signed.
+    Signature,
+    /// It was not: a file of this machine, for debugging. Its result is never published.
+    None,
+}
+
+/// A proven approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// How.
+    pub how: How,
+    /// By whom.
+    pub by: Vec<String>,
+    /// The commit that carries the proof.
+    pub commit: Option<CommitId>,
+}
+
+impl From<&Approval> for ApprovalRef {
+    fn from(approval: &Approval) -> Self {
+        let how = match approval.how {
+            How::Branch => "branch",
+            How::Signature => "signature",
+            How::None => "none",
+        };
+        Self {
+            how: how.to_owned(),
+            by: approval.by.clone(),
+            pull_request: None,
+            commit: approval.commit.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// The check, and the approval that it proved.
+pub(in crate::admission) fn judge(snapshot: &Snapshot, rules: &Rules, reading: &Reading) -> (Check, Option<Approval>) {
+    let (Ok(action), Some(tier)) = (&reading.action, &reading.tier) else {
+        return (RULE.not_reached("which approval it needs is not known: its tier is not (rules 1 and 4)"), None);
+    };
+    let arrived = match &snapshot.arrival {
+        Arrival::Commit(arrived) => arrived,
+        Arrival::LocalFile => return local_file(rules),
+    };
+    if let Some(refused) = claimed_direct(action, tier.tier) {
+        return (refused.because([arrived.words(&snapshot.entry)]), None);
+    }
+    let (check, approval) = match (tier.tier, rules.approval) {
+        (Tier::Low, _) => branch::judge(arrived),
+        (Tier::Medium | Tier::High, None) => (not_configured(tier.tier), None),
+        (needed @ (Tier::Medium | Tier::High), Some(ApprovalMode::Signature)) => {
+            signature::judge(needed, arrived, rules, reading)
+        }
+    };
+    (check.because([arrived.words(&snapshot.entry)]), approval)
+}
+
+fn local_file(rules: &Rules) -> (Check, Option<Approval>) {
+    match rules.local_files {
+        LocalFiles::ForDebugging => {
+            let approval = Approval { how: How::None, by: Vec::new(), commit: None };
+            let words = "nobody approved it; `debug.allow_unapproved` lets it run, and its result is not published";
+            (RULE.pass(words), Some(approval))
+        }
+        LocalFiles::Refused => {
+            let check = RULE.fail(Reason::ApprovalNotConfigured, "a file of this machine has no approval").help(
+                "file the action in the ops repo, or set `debug.allow_unapproved = true` on a machine for trying out",
+            );
+            (check, None)
+        }
+    }
+}
+
+/// The claim is never believed; a claim that contradicts the tier shows a request that was meant to pass unseen.
+fn claimed_direct(action: &Action, tier: Tier) -> Option<Check> {
+    (action.dispatch_mode == Some(DispatchMode::Direct) && tier > Tier::Low).then(|| {
+        RULE.fail(Reason::DirectNotAllowed, format!("`dispatch_mode = \"direct\"` is for the low tier; this is {tier}"))
+            .help("file it again with `dispatch_mode = \"pr\"` and have it approved")
+    })
+}
+
+fn not_configured(tier: Tier) -> Check {
+    RULE.fail(
+        Reason::ApprovalNotConfigured,
+        format!("the config names no way to prove an approval, and {tier} needs one"),
+    )
+    .help("set `approval.mode` in dispatch.toml, then file a new action")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::snapshot::Signature;
+    use crate::admission::testing::{good, outcome, rejection, rules};
+    use crate::admission::verdict::{Verdict, admit};
+
+    const LOW: &str = "[tiers]\nrotate = \"low\"\n";
+
+    #[test]
+    fn low_needs_no_signature() {
+        let snapshot = good().with_policy(LOW).with_signature(Signature::NotAsked);
+        let Verdict::Admitted(admitted) = admit(&snapshot, &rules()).verdict else { panic!("it is low") };
+        assert_eq!((admitted.tier, admitted.approval.how), (Tier::Low, How::Branch));
+        assert_eq!(admitted.formula.script.bytes, b"echo newer", "low runs what stands at the head");
+    }
+
+    #[test]
+    fn a_claim_of_a_direct_commit_is_rejected_above_low_whoever_signed_it() {
+        assert_eq!(rejection(&good().adding("dispatch_mode = \"direct\""), &rules()), Some(Reason::DirectNotAllowed));
+        let low = good().with_policy(LOW).adding("dispatch_mode = \"direct\"");
+        assert_eq!(outcome(&low, &rules(), 5), "pass");
+        let raised = low.adding("dispatch_mode = \"direct\"\nblast_radius = \"medium\"");
+        assert_eq!(rejection(&raised.with_policy(LOW), &rules()), Some(Reason::DirectNotAllowed));
+    }
+
+    #[test]
+    fn without_a_way_to_prove_approvals_nothing_above_low_runs() {
+        let unset = Rules { approval: None, ..rules() };
+        assert_eq!(rejection(&good(), &unset), Some(Reason::ApprovalNotConfigured));
+        assert_eq!(outcome(&good().with_policy(LOW), &unset, 5), "pass");
+    }
+
+    #[test]
+    fn a_file_of_this_machine_runs_only_where_the_config_allows_it_and_leaves_no_result() {
+        let snapshot = Snapshot { arrival: Arrival::LocalFile, ..good() };
+        let refused = admit(&snapshot, &rules()).verdict;
+        assert!(matches!(refused, Verdict::SetAside { reason: Reason::ApprovalNotConfigured, .. }), "{refused:?}");
+        let debugging = Rules { local_files: LocalFiles::ForDebugging, ..rules() };
+        let Verdict::Admitted(admitted) = admit(&snapshot, &debugging).verdict else { panic!("it is allowed") };
+        assert_eq!(admitted.approval.how, How::None);
+    }
+}
