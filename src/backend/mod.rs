@@ -2,6 +2,8 @@
 //!
 //! The contract stands on [`Backend`].
 
+pub mod local;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;

@@ -6,3 +6,4 @@ pub mod durable;
 pub mod fault;
 pub mod ids;
 pub mod retry;
+pub mod watch;

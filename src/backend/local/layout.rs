@@ -1,0 +1,235 @@
+//! What lies in the directories of the local backend, and what it proves.
+//!
+//! `runs/<key>/<n>/` is the n-th launch under a key. In it: `launch.json` (the dispatcher's, before the spawn),
+//! `supervisor.json` (the supervisor's, once it holds the whole handover), `fence` (whoever makes it decides whether the
+//! formula may begin), `exit.json` (the supervisor's, at the end), the event segments and the work directory.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::process::{Identity, Life};
+use crate::backend::End;
+use crate::support::durable;
+use crate::support::ids::{LaunchKey, RunId};
+
+/// The first word of a fence that was made in order that nothing runs.
+const SEALED: &[u8] = b"sealed";
+
+/// `launch.json`: what the supervisor needs besides the handover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LaunchFile {
+    pub(super) key: LaunchKey,
+    pub(super) run: RunId,
+    /// The program whose verb `runner` is started.
+    pub(super) executable: PathBuf,
+    /// Seconds between the polite signal and the kill.
+    pub(super) grace_seconds: u64,
+}
+
+/// `exit.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ExitFile {
+    pub(super) how: End,
+    pub(super) at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
+}
+
+/// `runs/<key>/<n>/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LaunchDir(PathBuf);
+
+/// What became of one launch directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// A run began in it, or is about to.
+    Launched,
+    /// Nothing ran in it and nothing can any more.
+    Sealed,
+}
+
+impl LaunchDir {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn launch_file(&self) -> PathBuf {
+        self.0.join("launch.json")
+    }
+
+    pub(super) fn supervisor_file(&self) -> PathBuf {
+        self.0.join("supervisor.json")
+    }
+
+    pub(super) fn exit_file(&self) -> PathBuf {
+        self.0.join("exit.json")
+    }
+
+    pub(super) fn fence(&self) -> PathBuf {
+        self.0.join("fence")
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    pub(super) fn mounts(&self) -> PathBuf {
+        self.0.join("mounts")
+    }
+
+    pub(super) fn runner_stderr(&self) -> PathBuf {
+        self.0.join("runner.stderr")
+    }
+
+    pub(super) fn supervisor_stderr(&self) -> PathBuf {
+        self.0.join("supervisor.stderr")
+    }
+
+    pub(super) fn launch(&self) -> io::Result<Option<LaunchFile>> {
+        read(&self.launch_file())
+    }
+
+    pub(super) fn supervisor(&self) -> io::Result<Option<Identity>> {
+        read(&self.supervisor_file())
+    }
+
+    pub(super) fn exit(&self) -> io::Result<Option<ExitFile>> {
+        read(&self.exit_file())
+    }
+
+    /// Whether the supervisor still lives.
+    pub(super) fn life(&self) -> io::Result<Life> {
+        self.supervisor()?.map_or(Ok(Life::Ended), |identity| identity.look())
+    }
+
+    pub(super) fn is_sealed(&self) -> io::Result<bool> {
+        match fs::read(self.fence()) {
+            Ok(bytes) => Ok(bytes.starts_with(SEALED)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decides, for good, whether this launch happened. Where nothing speaks for it, takes the fence, so that a supervisor
+    /// that comes late finds it taken.
+    pub(super) fn decide(&self) -> io::Result<Fate> {
+        if self.is_sealed()? {
+            return Ok(Fate::Sealed);
+        }
+        if self.exit_file().exists() || matches!(self.life()?, Life::Running(_)) {
+            return Ok(Fate::Launched);
+        }
+        match self.seal() {
+            Ok(()) => Ok(Fate::Sealed),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(if self.is_sealed()? { Fate::Sealed } else { Fate::Launched })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the fence by a hard link to a file that is whole already: a fence made in place would be empty for a moment,
+    /// and a death in that moment would leave one that nobody could tell from a run's.
+    fn seal(&self) -> io::Result<()> {
+        let whole = self.0.join("seal");
+        let mut file = fs::File::create(&whole)?;
+        file.write_all(SEALED)?;
+        file.write_all(b": nothing ran under this launch, and nothing can any more\n")?;
+        file.sync_all()?;
+        fs::hard_link(&whole, self.fence())?;
+        durable::sync_folder(&self.0)
+    }
+}
+
+/// The launches under a key, the newest last.
+pub(super) fn launches(of_key: &Path) -> io::Result<Vec<u32>> {
+    let entries = match fs::read_dir(of_key) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Writes a document durably.
+pub(super) fn write(path: &Path, document: &impl Serialize) -> io::Result<()> {
+    durable::replace(path, &serde_json::to_vec(document)?)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch_dir() -> (tempfile::TempDir, LaunchDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = LaunchDir::new(folder.path().to_owned());
+        (folder, dir)
+    }
+
+    #[test]
+    fn a_launch_that_nothing_speaks_for_is_sealed_once_and_stays_so() {
+        let (_folder, dir) = launch_dir();
+        assert_eq!(dir.decide().unwrap(), Fate::Sealed);
+        let taken = durable::create_exclusive(&dir.fence(), b"run").unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        // The runner that lost the fence leaves an exit behind; that is no launch either.
+        let exit = ExitFile { how: End::Exited(65), at: Timestamp::UNIX_EPOCH, detail: None };
+        write(&dir.exit_file(), &exit).unwrap();
+        assert_eq!(dir.decide().unwrap(), Fate::Sealed);
+    }
+
+    #[test]
+    fn a_fence_of_a_run_even_an_empty_one_is_never_taken_for_a_seal() {
+        let (_folder, dir) = launch_dir();
+        durable::create_exclusive(&dir.fence(), b"").unwrap();
+        assert_eq!(dir.decide().unwrap(), Fate::Launched);
+    }
+
+    #[test]
+    fn a_seal_that_was_interrupted_half_way_is_made_again() {
+        let (_folder, dir) = launch_dir();
+        fs::write(dir.path().join("seal"), "se").unwrap();
+        assert_eq!(dir.decide().unwrap(), Fate::Sealed);
+        assert!(dir.is_sealed().unwrap());
+    }
+
+    #[test]
+    fn a_living_supervisor_is_a_launch() {
+        let (_folder, dir) = launch_dir();
+        write(&dir.supervisor_file(), &Identity::own().unwrap()).unwrap();
+        assert_eq!(dir.decide().unwrap(), Fate::Launched);
+        assert!(!dir.fence().exists());
+    }
+
+    #[test]
+    fn launches_are_ordered_as_numbers_and_other_names_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["10", "9", "x"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        assert_eq!(launches(folder.path()).unwrap(), [9, 10]);
+        assert!(launches(&folder.path().join("none")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,210 @@
+//! The formula's environment: exactly what the envelope gives it and what 70-runner lists, nothing of the runner's own (pure).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use secrecy::ExposeSecret as _;
+
+use super::envelope::{Envelope, Handover};
+use super::redact::Unfit;
+use super::redact::registry::fit;
+use crate::support::ids::SecretName;
+
+/// Where programs are looked for, `bash` included.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Names that neither a secret nor the config may set: they choose what is executed or how the shell reads it, or they are
+/// set here.
+const RESERVED: [&str; 31] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    "PS4",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "BASH_XTRACEFD",
+    "PROMPT_COMMAND",
+    "GLOBIGNORE",
+    "CDPATH",
+    "POSIXLY_CORRECT",
+    "GCONV_PATH",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_PROXY_COMMAND",
+    "GIT_ASKPASS",
+    "GIT_EDITOR",
+    "GIT_PAGER",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_EXEC_PATH",
+    "GIT_TEMPLATE_DIR",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "VAULT_ACTION_TOML",
+    "TRACEPARENT",
+];
+
+/// Beginnings of such names.
+const RESERVED_PREFIXES: [&str; 5] = ["LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG", "DISPATCH_"];
+
+/// Whether neither a secret nor the config may set the variable `name`.
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Why there is no environment for the formula. The texts hold no value.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// A granted value is absent, short or holds a NUL.
+    #[error("secret {name} cannot be used; give it a proper value where it is kept")]
+    Secret {
+        /// Which.
+        name: SecretName,
+        /// What is wrong.
+        #[source]
+        source: Unfit,
+    },
+    /// A secret's name is a variable that no secret may set.
+    #[error(
+        "secret {name} cannot be granted: a variable of that name steers the shell or the runner; rename the secret"
+    )]
+    SecretReserved {
+        /// Which.
+        name: SecretName,
+    },
+    /// The config passes what it must not.
+    #[error("the variable `{name}` from the config cannot be passed to a formula: {rule}")]
+    Variable {
+        /// Which.
+        name: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+}
+
+/// Where the runner has put what the environment points to.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// `HOME`.
+    pub home: &'a Path,
+    /// `VAULT_ACTION_TOML`.
+    pub action: &'a Path,
+    /// `DISPATCH_CONTEXT_DIR`, when there are context files.
+    pub context: &'a Path,
+    /// `DISPATCH_REDACT_SOCKET`.
+    pub redact_socket: &'a Path,
+}
+
+/// The variables by name. Values include the secrets: for the formula's process alone.
+pub type Variables = BTreeMap<String, OsString>;
+
+/// Checks every granted value and every variable that comes from outside.
+///
+/// # Errors
+/// The first that cannot be used.
+pub fn check(envelope: &Envelope) -> Result<(), EnvironmentError> {
+    let Handover::Values(secrets) = &envelope.handover;
+    for (name, value) in secrets {
+        if is_reserved(name.as_str()) {
+            return Err(EnvironmentError::SecretReserved { name: name.clone() });
+        }
+        fit(value.expose_secret()).map_err(|source| EnvironmentError::Secret { name: name.clone(), source })?;
+    }
+    for (name, value) in &envelope.environment {
+        check_variable(name, value)
+            .and_then(|()| if is_reserved(name) { Err("it steers the shell or the runner") } else { Ok(()) })
+            .map_err(|rule| EnvironmentError::Variable { name: name.clone(), rule })?;
+    }
+    for (name, value) in &envelope.params {
+        let name = param_name(name);
+        check_variable(&name, value).map_err(|rule| EnvironmentError::Variable { name, rule })?;
+    }
+    Ok(())
+}
+
+fn check_variable(name: &str, value: &str) -> Result<(), &'static str> {
+    let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match () {
+        () if !is_name => Err("a name is letters, digits and `_`, no digit first"),
+        () if value.contains('\0') => Err("its value holds a NUL byte"),
+        () => Ok(()),
+    }
+}
+
+fn param_name(name: &str) -> String {
+    format!("DISPATCH_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_"))
+}
+
+/// The formula's environment. [`check`] comes first.
+pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
+    let mut all = Variables::new();
+    let mut set = |name: &str, value: OsString| all.insert(name.to_owned(), value);
+    set("LANG", "C.UTF-8".into());
+    for (name, value) in &envelope.environment {
+        set(name, value.into());
+    }
+    for (name, value) in &envelope.params {
+        set(&param_name(name), value.into());
+    }
+    for (name, place) in &envelope.mounts {
+        set(&format!("DISPATCH_MOUNT_{}", name.as_str().to_ascii_uppercase().replace('-', "_")), place.into());
+    }
+    let Handover::Values(secrets) = &envelope.handover;
+    for (name, value) in secrets {
+        set(name.as_str(), value.expose_secret().into());
+    }
+    set("PATH", PATH.into());
+    set("HOME", places.home.into());
+    set("VAULT_ACTION_TOML", places.action.into());
+    set("DISPATCH_ACTION_ID", envelope.action_id().as_str().into());
+    set("DISPATCH_RUN_ID", envelope.run.to_string().into());
+    set("DISPATCH_ATTEMPT", envelope.run.attempt().to_string().into());
+    set("DISPATCH_SLOT", envelope.slot.to_string().into());
+    set("DISPATCH_REDACT_SOCKET", places.redact_socket.into());
+    if !envelope.context_files.is_empty() {
+        set("DISPATCH_CONTEXT_DIR", places.context.into());
+    }
+    if let Some(trace) = &envelope.traceparent {
+        set("TRACEPARENT", trace.into());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_steer_the_shell_git_or_the_runner_are_reserved_and_ordinary_ones_are_not() {
+        for name in
+            ["PATH", "LD_PRELOAD", "BASH_ENV", "BASH_FUNC_ls%%", "GIT_CONFIG_COUNT", "GIT_SSH_COMMAND", "DISPATCH_X"]
+        {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["GIT_TOKEN", "FORGE_URL", "PATHS", "LANG", "GIT_AUTHOR_NAME", "ENVIRONMENT"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_variable_needs_a_name_that_a_shell_accepts() {
+        for bad in ["", "1A", "A-B", "A B", "A=B", "Ä"] {
+            assert!(check_variable(bad, "x").is_err(), "{bad}");
+        }
+        assert!(check_variable("_a1", "x").is_ok());
+        assert!(check_variable("A", "x\0y").is_err());
+    }
+
+    #[test]
+    fn a_parameters_name_becomes_a_variable() {
+        assert_eq!(param_name("target-host"), "DISPATCH_PARAM_TARGET_HOST");
+    }
+}

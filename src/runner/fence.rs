@@ -1,0 +1,129 @@
+//! The fence: a marker file that exactly one execution of a launch can create. The runner takes it immediately before the
+//! formula; the local backend's recovery seals it, and learns from the outcome whether the formula can have begun.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::support::{durable, fault};
+
+/// What a seal writes; no run does.
+const SEAL: &str = "sealed";
+
+/// Why the fence was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FenceError {
+    /// Somebody was first: another execution of this launch, or a recovery that sealed it.
+    #[error("the fence {} is taken already, by: {by}", path.display())]
+    Lost {
+        /// The marker file.
+        path: PathBuf,
+        /// What it says.
+        by: String,
+    },
+    /// The marker file could not be made.
+    #[error("the fence {} cannot be taken", path.display())]
+    Create {
+        /// The marker file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a seal found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealed {
+    /// No formula has begun under this fence, and none can any more.
+    NothingRan,
+    /// A runner has been here first.
+    RunBegan {
+        /// What it left.
+        by: String,
+    },
+}
+
+/// Takes the fence for `who`, a line for people. Durable when it returns.
+///
+/// # Errors
+/// [`FenceError::Lost`] for everyone but the first.
+pub fn take(path: &Path, who: &str) -> Result<(), FenceError> {
+    create(path, who).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => FenceError::Lost { path: path.to_owned(), by: holder(path) },
+        _ => FenceError::Create { path: path.to_owned(), source },
+    })
+}
+
+/// Closes the fence for good, unless a run has taken it. May be called again: it answers the same.
+///
+/// A marker whose content cannot be read or is empty (its maker was stopped between making and writing it) counts as a run's,
+/// since that is the answer after which nothing is repeated.
+///
+/// # Errors
+/// Any file error; nothing is known then.
+pub fn seal(path: &Path) -> io::Result<Sealed> {
+    match create(path, SEAL) {
+        Ok(()) => Ok(Sealed::NothingRan),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(match holder(path) {
+            by if by == SEAL => Sealed::NothingRan,
+            by => Sealed::RunBegan { by },
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn create(path: &Path, content: &str) -> io::Result<()> {
+    fault::point("runner.fence.before")?;
+    durable::create_exclusive(path, content.as_bytes())?;
+    fault::point("runner.fence.after")
+}
+
+fn holder(path: &Path) -> String {
+    fs::read_to_string(path).map_or_else(|_| "unknown".to_owned(), |text| text.trim().chars().take(400).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_that_reach_for_it_one_gets_the_fence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fence");
+        let won = std::thread::scope(|scope| {
+            let attempts: Vec<_> = (0..16)
+                .map(|n| {
+                    scope.spawn({
+                        let path = &path;
+                        move || take(path, &format!("run {n}")).is_ok()
+                    })
+                })
+                .collect();
+            attempts.into_iter().map(|t| t.join().unwrap()).filter(|won| *won).count()
+        });
+        assert_eq!(won, 1);
+        assert!(take(&path, "late").unwrap_err().to_string().contains("is taken already, by: run "));
+    }
+
+    #[test]
+    fn a_sealed_fence_stays_sealed_and_stops_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fence");
+        assert_eq!(seal(&path).unwrap(), Sealed::NothingRan);
+        assert_eq!(seal(&path).unwrap(), Sealed::NothingRan);
+        assert!(matches!(take(&path, "run"), Err(FenceError::Lost { by, .. }) if by == "sealed"));
+    }
+
+    #[test]
+    fn a_seal_that_comes_late_or_finds_an_unfinished_marker_says_that_the_run_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fence");
+        take(&path, "run a@1").unwrap();
+        assert_eq!(seal(&path).unwrap(), Sealed::RunBegan { by: "run a@1".to_owned() });
+        let unfinished = folder.path().join("unfinished");
+        fs::write(&unfinished, "").unwrap();
+        assert_eq!(seal(&unfinished).unwrap(), Sealed::RunBegan { by: String::new() });
+        assert!(seal(&folder.path().join("absent/fence")).is_err());
+    }
+}

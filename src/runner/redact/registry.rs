@@ -1,0 +1,127 @@
+//! Which values are redacted now. Values may be added while the formula runs (`dispatch redact add`); each stream asks for the
+//! current patterns after every read, so what is printed after the addition was acknowledged is already redacted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aho_corasick::BuildError;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::forms::{self, SHORTEST};
+use super::patterns::Patterns;
+
+/// Why a value cannot be redacted. The texts never hold the value.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// There is nothing.
+    #[error("the value is empty")]
+    Empty,
+    /// It would blot out ordinary text.
+    #[error(
+        "the value has {length} characters without surrounding space and line breaks; at least {SHORTEST} are needed, \
+         since shorter ones cannot be kept out of the log without blotting out ordinary text"
+    )]
+    Short {
+        /// How many it has.
+        length: usize,
+    },
+    /// No environment variable can hold it.
+    #[error("the value holds a NUL byte, which no environment variable can carry")]
+    Nul,
+    /// The automaton has its limits.
+    #[error("the value is too large to be searched for in output")]
+    TooLarge(#[source] BuildError),
+}
+
+/// Whether `value` can be granted and kept out of the log.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn fit(value: &str) -> Result<(), Unfit> {
+    match forms::measure(value) {
+        _ if value.contains('\0') => Err(Unfit::Nul),
+        0 => Err(Unfit::Empty),
+        length if length < SHORTEST => Err(Unfit::Short { length }),
+        _ => Ok(()),
+    }
+}
+
+/// The values, and their patterns compiled.
+#[derive(Debug)]
+pub struct Registry(Mutex<Known>);
+
+#[derive(Debug)]
+struct Known {
+    values: Vec<(String, SecretString)>,
+    patterns: Arc<Patterns>,
+}
+
+impl Registry {
+    /// Begins with `values`, given as (name, value).
+    ///
+    /// # Errors
+    /// When one of them is unfit.
+    pub fn new(values: Vec<(String, SecretString)>) -> Result<Self, Unfit> {
+        let patterns = compile(&values)?;
+        Ok(Self(Mutex::new(Known { values, patterns })))
+    }
+
+    /// The patterns as of now.
+    pub fn patterns(&self) -> Arc<Patterns> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner).patterns)
+    }
+
+    /// Adds a value; when this returns, [`Registry::patterns`] knows it.
+    ///
+    /// # Errors
+    /// When it is unfit; nothing has changed then.
+    pub fn add(&self, name: &str, value: SecretString) -> Result<(), Unfit> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values.push((name.to_owned(), value));
+        match compile(&known.values) {
+            Ok(patterns) => known.patterns = patterns,
+            Err(error) => {
+                known.values.pop();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn compile(values: &[(String, SecretString)]) -> Result<Arc<Patterns>, Unfit> {
+    for (_, value) in values {
+        fit(value.expose_secret())?;
+    }
+    let texts = values.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+    Patterns::new(texts).map(Arc::new).map_err(Unfit::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_cannot_be_kept_out_of_the_log_is_refused_without_being_shown() {
+        for (value, words) in [
+            ("", "empty"),
+            (" \n ", "empty"),
+            (" abcde ", "5 characters"),
+            ("a\nb\nc\nd\ne", "5 characters"),
+            ("abc\0defg", "NUL"),
+        ] {
+            let error = Registry::new(vec![("A".to_owned(), SecretString::from(value))]).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(fit("abcdef").is_ok());
+    }
+
+    #[test]
+    fn a_refused_addition_changes_nothing() {
+        let registry = Registry::new(Vec::new()).unwrap();
+        let before = registry.patterns();
+        assert!(registry.add("A", SecretString::from("short")).is_err());
+        assert!(Arc::ptr_eq(&before, &registry.patterns()));
+        assert!(registry.add("A", SecretString::from("long enough")).is_ok());
+        assert!(!Arc::ptr_eq(&before, &registry.patterns()));
+    }
+}
