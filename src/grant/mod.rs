@@ -1,4 +1,14 @@
-//! What a run may know: secret providers behind one trait. `file` keeps one age-encrypted file per secret.
+//! What a run may know: secret providers behind one trait.
+//!
+//! - [`file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
+//! - [`seal`]: age itself: identities, sealing, opening (pure: bytes in, bytes out).
+//! - [`value`]: what may be a secret's value (pure).
+//!
+//! Admission asks `presence`, the dispatcher asks `mint` and `revoke`; nobody below knows of secrets.
+
+pub mod file;
+pub mod seal;
+pub mod value;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -8,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::runner::envelope::Handover;
 use crate::support::ids::{RunId, SecretName};
+
+pub use file::FileProvider;
+pub use seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
 
 /// Whether a secret can be granted, told without reading its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +53,13 @@ pub struct GrantRecord {
     pub accessors: Vec<String>,
 }
 
+impl GrantRecord {
+    /// The record of a grant of exactly `secrets`.
+    pub fn of(secrets: &BTreeSet<SecretName>) -> Self {
+        Self { policies: secrets.iter().map(|secret| format!("runner-{secret}")).collect(), accessors: Vec::new() }
+    }
+}
+
 /// A grant that was made for one run and not yet handed over.
 #[derive(Debug)]
 pub struct Grant {
@@ -65,6 +85,14 @@ pub enum GrantError {
     Unavailable {
         /// What happened.
         detail: String,
+    },
+    /// The provider is set up wrongly: no try will help before a person has changed it.
+    #[error("the secret provider cannot be used: {detail}; {fix}")]
+    Misconfigured {
+        /// What is wrong, and where.
+        detail: String,
+        /// What to do about it.
+        fix: String,
     },
 }
 
