@@ -1,4 +1,8 @@
 //! What can be configured: one struct for each table of `dispatch.toml`. Every field has a default but `ops.remote`.
+//!
+//! These types are the only list of keys. [`super::keys`] reads it off their JSON schema: names, kinds, ranges, documentation,
+//! and two marks of ours: `format` (`path`, `git-remote`, `commit-id`) says how a text is checked and resolved, `x-restart` that
+//! a running dispatcher cannot take the change over by a reload.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,6 +18,7 @@ use crate::support::ids::{FormulaName, MountName, SecretName};
 pub struct Config {
     /// Where the journal, the mirror, logs and run directories live. One dispatcher per directory.
     #[serde(default = "defaults::state_dir")]
+    #[schemars(extend("format" = "path", "x-restart" = true))]
     pub state_dir: PathBuf,
     /// The ops repo.
     pub ops: Ops,
@@ -40,6 +45,7 @@ pub struct Config {
     pub backends: Backends,
     /// Directories that an action may name as its `working_directory`.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub working_directories: BTreeSet<PathBuf>,
     /// Names of the dispatcher's own environment variables that are passed on to formulas.
     #[serde(default)]
@@ -54,15 +60,19 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Ops {
     /// A `file://`, `ssh://`, `user@host:path`, `http://` or `https://` remote, or a path. A credential in it is refused.
+    #[schemars(extend("format" = "git-remote", "x-restart" = true))]
     pub remote: String,
     /// The primary branch.
     #[serde(default = "defaults::branch")]
+    #[schemars(extend("x-restart" = true))]
     pub branch: String,
     /// The folder of actions.
     #[serde(default = "defaults::actions")]
+    #[schemars(extend("x-restart" = true))]
     pub actions: String,
     /// Seconds between two polls, before a jitter of a tenth.
     #[serde(default = "defaults::poll_seconds")]
+    #[schemars(range(min = 0.2, max = 86_400))]
     pub poll_seconds: f64,
     /// The login for HTTP(S), used to fetch.
     #[serde(default)]
@@ -78,9 +88,11 @@ pub struct Ops {
     pub committer_email: String,
     /// A file of host keys for SSH remotes; the user's own where it is not set.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub ssh_known_hosts: Option<PathBuf>,
     /// A private key file for SSH remotes; the user's own agent and keys where it is not set.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub ssh_key: Option<PathBuf>,
 }
 
@@ -92,6 +104,7 @@ pub struct Credential {
     pub username: String,
     /// The file that holds the password or token.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds the password or token.
     #[serde(default)]
@@ -134,11 +147,13 @@ pub enum FormulaSource {
     /// A directory on this host.
     Directory {
         /// The directory that holds `<name>.sh` and `<name>.toml`.
+        #[schemars(extend("format" = "path"))]
         directory: PathBuf,
     },
     /// Another git repo.
     Git {
         /// The remote.
+        #[schemars(extend("format" = "git-remote"))]
         git: String,
         /// A branch, tag or commit.
         #[serde(rename = "ref")]
@@ -166,8 +181,10 @@ pub struct Secrets {
 #[serde(deny_unknown_fields)]
 pub struct SecretFiles {
     /// The folder of `<NAME>.enc`.
+    #[schemars(extend("format" = "path"))]
     pub directory: PathBuf,
     /// The age identity that opens them. Must be readable by the dispatcher's user alone.
+    #[schemars(extend("format" = "path"))]
     pub identity: PathBuf,
 }
 
@@ -177,6 +194,7 @@ pub struct SecretFiles {
 pub struct Mount {
     /// For the local backend: a directory or file, copied read-only into the run's directory.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub local: Option<PathBuf>,
 }
 
@@ -190,6 +208,7 @@ pub struct Approval {
     /// The commit whose `vault/allowed_signers` and `vault/policy.toml` are trusted to begin with; not set: the first commit
     /// that has them.
     #[serde(default)]
+    #[schemars(extend("format" = "commit-id"))]
     pub trust_root: Option<String>,
     /// For the medium tier.
     #[serde(default)]
@@ -222,6 +241,7 @@ pub struct TierApproval {
 pub struct Limits {
     /// Runs at once, in all.
     #[serde(default = "defaults::max_concurrent")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_concurrent: u32,
     /// Runs at once by formula.
     #[serde(default)]
@@ -231,12 +251,15 @@ pub struct Limits {
     pub backend: BTreeMap<String, u32>,
     /// Minutes that a run may take where neither the action nor the formula says.
     #[serde(default = "defaults::timeout_minutes")]
+    #[schemars(range(min = 1, max = 1_440))]
     pub timeout_minutes: u32,
     /// Seconds between the polite signal and the kill.
     #[serde(default = "defaults::grace_seconds")]
+    #[schemars(range(min = 0, max = 3_600))]
     pub grace_seconds: u32,
     /// Days after which run directories and logs of published runs are removed by `dispatch gc`.
     #[serde(default = "defaults::keep_days")]
+    #[schemars(range(min = 0, max = 36_500))]
     pub keep_days: u32,
 }
 

@@ -1,9 +1,11 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! fault points for tests.
+//! what is wrong with a file and how other people's text is shown, fault points for tests.
 
 pub mod clock;
+pub mod diagnostic;
 pub mod durable;
 pub mod fault;
 pub mod ids;
 pub mod retry;
+pub mod text;
 pub mod watch;

@@ -1,0 +1,166 @@
+//! What a schema cannot say: values that do not fit together, names that nobody knows, and settings worth a warning.
+
+use std::collections::BTreeMap;
+
+use super::draft::Draft;
+use super::leaf::{Wrong, not_among};
+use super::remote::{Transport, transport};
+use super::types::{Config, Credential};
+use crate::support::diagnostic::Severity::{Error, Warning};
+
+/// The backends of this build.
+const BACKENDS: [&str; 1] = ["local"];
+
+/// Variables that no formula may be given: they steer the shell or the loader, or are set by the runner itself.
+const NEVER_PASSED: [&str; 6] = ["HOME", "PATH", "USER", "SHELL", "BASH_ENV", "ENV"];
+
+/// Notes in `draft` everything that does not hold.
+pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
+    ops(config, draft);
+    for (key, credential) in
+        [("ops.credential", &config.ops.credential), ("ops.push_credential", &config.ops.push_credential)]
+    {
+        if let Some(credential) = credential {
+            login(key, credential, config, environment, draft);
+        }
+    }
+    backends(config, draft);
+    limits(config, draft);
+    approval(config, draft);
+    secrets(config, draft);
+    passed_on(config, draft);
+    if config.debug.allow_unapproved {
+        let wrong = Wrong::new("actions that nobody approved may be run by `dispatch once --action`");
+        draft.complain("debug.allow_unapproved", Warning, wrong.help("never set this in production"));
+    }
+}
+
+fn ops(config: &Config, draft: &mut Draft) {
+    if let Err(wrong) = branch(&config.ops.branch) {
+        draft.complain("ops.branch", Error, wrong);
+    }
+    let folder = &config.ops.actions;
+    if folder.starts_with('/') || folder.split('/').any(|part| matches!(part, "" | "." | ".." | ".git")) {
+        let wrong = Wrong::new(format!("`{folder}` is not a folder of the ops repo"));
+        draft.complain(
+            "ops.actions",
+            Error,
+            wrong.help("write it like `vault/actions`: relative, without `.` or `..`"),
+        );
+    }
+    for (key, text) in
+        [("ops.committer_name", &config.ops.committer_name), ("ops.committer_email", &config.ops.committer_email)]
+    {
+        if text.contains(['<', '>']) {
+            draft.complain(key, Error, Wrong::new("git allows no `<` or `>` here"));
+        }
+    }
+    if transport(&config.ops.remote) == Some(Transport::Http) && config.ops.credential.is_none() {
+        let wrong = Wrong::new("no login is configured for this remote");
+        draft.complain("ops.remote", Warning, wrong.help("results are pushed: set [ops.credential], or FORGE_TOKEN"));
+    }
+}
+
+/// git's rules for a branch name (git-check-ref-format), as far as they matter here.
+fn branch(name: &str) -> Result<(), Wrong> {
+    let bad = name.starts_with(['-', '/', '.'])
+        || name.ends_with(['/', '.'])
+        || ["..", "//", "@{", "/."].iter().any(|part| name.contains(part))
+        || name.contains([' ', '~', '^', ':', '?', '*', '[', '\\'])
+        || name.split('/').any(|part| part.to_ascii_lowercase().ends_with(".lock"))
+        || name == "@";
+    if bad {
+        return Err(Wrong::new(format!("`{name}` is not a branch name")).help("give the name alone, like `main`"));
+    }
+    match name.strip_prefix("refs/heads/") {
+        Some(short) => Err(Wrong::new("this is a full ref").help(format!("write `{short}`"))),
+        None => Ok(()),
+    }
+}
+
+fn login(key: &str, login: &Credential, config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
+    match (&login.password_file, &login.password_env) {
+        (None, None) => {
+            let wrong = Wrong::new(format!("`{key}` names no password"));
+            draft.complain(key, Error, wrong.help("set `password_file` or `password_env`"));
+        }
+        (Some(_), Some(_)) => {
+            let wrong = Wrong::new("both `password_file` and `password_env` are set");
+            draft.complain(&format!("{key}.password_env"), Error, wrong.help("keep one of them"));
+        }
+        (None, Some(name)) if !environment.contains_key(name) => {
+            let wrong = Wrong::new(format!("the environment variable {name} is not set"));
+            draft.complain(
+                &format!("{key}.password_env"),
+                Warning,
+                wrong.help("it is read when the remote asks for a login"),
+            );
+        }
+        _ => {}
+    }
+    if transport(&config.ops.remote) != Some(Transport::Http) {
+        draft.complain(key, Warning, Wrong::new("`ops.remote` is not reached over HTTP, so this login is not used"));
+    }
+}
+
+fn backends(config: &Config, draft: &mut Draft) {
+    let named = std::iter::once(("backends.default".to_owned(), &config.backends.default))
+        .chain(config.backends.allow.iter().map(|name| ("backends.allow".to_owned(), name)))
+        .chain(config.backends.formula.iter().map(|(formula, name)| (format!("backends.formula.{formula}"), name)))
+        .chain(config.limits.backend.keys().map(|name| (format!("limits.backend.{name}"), name)));
+    let known = BACKENDS.map(str::to_owned);
+    for (key, name) in named.filter(|(_, name)| !known.contains(name)) {
+        draft.complain(&key, Error, not_among(name, &known));
+    }
+}
+
+fn limits(config: &Config, draft: &mut Draft) {
+    let formulas = config.limits.formula.iter().map(|(name, limit)| (format!("limits.formula.{name}"), *limit));
+    let backends = config.limits.backend.iter().map(|(name, limit)| (format!("limits.backend.{name}"), *limit));
+    for (key, _) in formulas.chain(backends).filter(|(_, limit)| *limit == 0) {
+        draft.complain(
+            &key,
+            Error,
+            Wrong::new("a limit of 0 would hold every run back forever").help("give 1 or more"),
+        );
+    }
+}
+
+fn approval(config: &Config, draft: &mut Draft) {
+    let tiers =
+        [("approval.medium.signers", &config.approval.medium), ("approval.high.signers", &config.approval.high)];
+    for (key, _) in tiers.iter().filter(|(_, tier)| !tier.signers.is_empty() && config.approval.mode.is_none()) {
+        let wrong = Wrong::new("signers are named, but `approval.mode` is not set: nothing of this tier is admitted");
+        draft.complain(key, Warning, wrong.help("set `mode = \"signature\"` in [approval]"));
+    }
+}
+
+fn secrets(config: &Config, draft: &mut Draft) {
+    if !config.secrets.allow.is_empty() && config.secrets.file.is_none() {
+        let wrong = Wrong::new("secrets are allowed, but no provider is configured: actions that name one wait");
+        draft.complain("secrets.allow", Warning, wrong.help("add [secrets.file] with `directory` and `identity`"));
+    }
+    for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none()) {
+        let wrong = Wrong::new(format!("the mount `{name}` does not say what is mounted"));
+        draft.complain(&format!("mounts.{name}"), Error, wrong.help("add `local = \"<path>\"`"));
+    }
+}
+
+fn passed_on(config: &Config, draft: &mut Draft) {
+    let logins = [&config.ops.credential, &config.ops.push_credential];
+    let passwords: Vec<&str> = logins.into_iter().flatten().filter_map(|c| c.password_env.as_deref()).collect();
+    for name in &config.pass_environment {
+        let wrong = if passwords.contains(&name.as_str()) {
+            Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))
+        } else if NEVER_PASSED.contains(&name.as_str()) || name.starts_with("LD_") || name.starts_with("DISPATCH_") {
+            Wrong::new(format!("{name} is not passed on: it is set for each run, or steers how programs are loaded"))
+        } else if name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            || name.starts_with(|c: char| c.is_ascii_digit())
+        {
+            Wrong::new(format!("`{name}` is not the name of an environment variable"))
+        } else {
+            continue;
+        };
+        draft.complain("pass_environment", Error, wrong);
+    }
+}
