@@ -1,10 +1,11 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! what is wrong with a file and how other people's text is shown, fault points for tests.
+//! the HTTP client, what is wrong with a file and how other people's text is shown, fault points for tests.
 
 pub mod clock;
 pub mod diagnostic;
 pub mod durable;
 pub mod fault;
+pub mod http;
 pub mod ids;
 pub mod retry;
 pub mod text;
