@@ -1,14 +1,112 @@
-//! The command line.
+//! The command line: one file for each verb; the words that people read about errors in one place.
+//!
+//! [`main`] parses arguments ([`args`]), starts the log ([`logging`]), hands an [`invocation::Invocation`] to the verb and
+//! maps what comes back to an exit code. A verb turns what modules below answer into a struct of [`view`], and [`output`]
+//! shows it: by [`render`] to people, in the envelope to tools.
 
+pub mod args;
+pub mod completions;
+pub mod config_show;
+pub mod control;
+pub mod daemon;
+pub mod error;
+pub mod invocation;
+pub mod logging;
+pub mod man;
+pub mod output;
+pub mod render;
+pub mod schema;
+pub mod supervise;
+pub mod view;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub mod supervise;
+use clap::Parser as _;
+use clap::error::ErrorKind;
 
-/// Runs the command line.
+use args::{Cli, Verb};
+use error::{CliError, Kind};
+use invocation::Invocation;
+use output::{Format, Output, Paint, When, complain};
+
+/// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    match arguments.next() {
-        Some(verb) if verb == supervise::VERB => supervise::run(arguments),
-        _ => ExitCode::SUCCESS,
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|verb| verb == supervise::VERB) {
+        return supervise::run(arguments.into_iter().skip(2));
     }
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error, &arguments),
+    };
+    let output = Output::stdout(cli.globals.output, cli.globals.color);
+    let mut invocation = match Invocation::new(cli.globals, output) {
+        Ok(invocation) => invocation,
+        Err(error) => return failed(&error, &mut Output::stdout(Format::Text, When::Auto), When::Auto),
+    };
+    match invocation.start_log(&cli.verb).and_then(|()| run(&cli.verb, &mut invocation)) {
+        Ok(code) => code,
+        Err(error) => failed(&error, &mut invocation.output, invocation.globals.color),
+    }
+}
+
+/// One arm for each verb. Those that nobody carries out yet fail in one place, so that the list of them is short to read.
+fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
+    match verb {
+        Verb::Status => daemon::status(invocation),
+        Verb::Cancel(target) => daemon::cancel(target, invocation),
+        Verb::Retry(target) => daemon::retry(target, invocation),
+        Verb::Drain => daemon::drain(invocation),
+        Verb::Ops(verb) => daemon::ops(verb, invocation),
+        Verb::Schema(schema) => schema::run(schema, invocation),
+        Verb::Config(verb) => config_show::run(verb, invocation),
+        Verb::Completions(completions) => completions::run(completions, invocation),
+        Verb::Man(man) => man::run(man, invocation),
+        Verb::Run(_)
+        | Verb::Once(_)
+        | Verb::Check(_)
+        | Verb::Explain(_)
+        | Verb::Plan(_)
+        | Verb::List(_)
+        | Verb::Show(_)
+        | Verb::Logs(_)
+        | Verb::Gc(_)
+        | Verb::Audit(_)
+        | Verb::Demo(_) => Err(CliError::new(Kind::Failed, "this build does not carry out this verb")),
+    }
+}
+
+/// Shows a failure: to tools on stdout, to people on stderr.
+fn failed(error: &CliError, output: &mut Output, color: When) -> ExitCode {
+    if error.kind() != Kind::ReaderGone {
+        match output.format() {
+            Format::Json => drop(output.say_error(error)),
+            Format::Text => complain(&error.to_text(Paint::of(color, &std::io::stderr()))),
+        }
+    }
+    ExitCode::from(error.kind().exit_code())
+}
+
+/// `--help`, `--version`, and arguments that do not parse: clap's own words, in the form that was asked for.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Its reader may have gone; there is nothing more to do either way.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if wants_json(arguments) {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let words = CliError::new(Kind::Usage, message).hint("see `dispatch --help`");
+        return failed(&words, &mut Output::stdout(Format::Json, When::Never), When::Never);
+    }
+    let _ = error.print();
+    ExitCode::from(Kind::Usage.exit_code())
+}
+
+/// Whether the arguments, which did not parse, ask for JSON.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let pair = arguments.windows(2).any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
+    pair || arguments.iter().any(|argument| argument == "--output=json")
 }

@@ -1,4 +1,5 @@
-//! Finds the file, lays the environment and the flags over it, and remembers where each value came from.
+//! Finds the file, has the environment and the flags laid over it, and answers a configuration that holds, or all that
+//! is wrong with it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,18 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::check;
 use super::draft::{Bases, Draft};
 use super::error::{ConfigError, Page, Report};
 use super::file;
-use super::keys::{Field, Key, Shape, keys, root};
+use super::keys::{Field, Shape, root};
 use super::leaf::Wrong;
-use super::remote::{Transport, transport};
+use super::overlay;
 use super::types::Config;
 use crate::support::diagnostic::{Diagnostic, Severity};
-use crate::support::text::closest;
 
 /// Larger files are no configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -109,7 +109,7 @@ impl Config {
             read_file(&mut draft, path, bytes, sources);
         }
         let unsound = draft.report().has_errors();
-        overlay(&mut draft, sources);
+        overlay::lay(&mut draft, sources);
         if !unsound {
             // A file that does not parse has no keys: that they are missing is no news.
             require(&mut draft, "", root());
@@ -172,7 +172,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn credentials(sources: &Sources) -> Option<PathBuf> {
+pub(super) fn credentials(sources: &Sources) -> Option<PathBuf> {
     sources.environment.get("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
@@ -185,7 +185,7 @@ fn read_file(draft: &mut Draft, path: &Path, bytes: &[u8], sources: &Sources) {
         Ok(text) => file::read(draft, &name, text, bases),
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = valid.split(|byte| *byte == b'\n').count();
             let page = draft.add_page(Page::new(name, ""));
             draft.note(page, Diagnostic::whole(format!("line {line} is not UTF-8")).help("save the file as UTF-8"));
         }
@@ -195,101 +195,6 @@ fn read_file(draft: &mut Draft, path: &Path, bytes: &[u8], sources: &Sources) {
 /// The path as people would write it from where they are.
 fn shown(path: &Path, from: &Path) -> String {
     path.strip_prefix(from).unwrap_or(path).display().to_string()
-}
-
-/// Lays the environment, then the flags, over the file.
-fn overlay(draft: &mut Draft, sources: &Sources) {
-    let keys = keys();
-    for key in &keys {
-        let Some(name) = key.environment() else { continue };
-        // Compose files and units pass an unset variable on as an empty one.
-        if let Some(text) = sources.environment.get(&name).filter(|text| !text.is_empty()) {
-            let given = Given { page: "environment", shown: format!("{name}="), text };
-            set(draft, key, &given, Origin::Environment { name }, sources);
-        }
-    }
-    for (flag, path, text) in &sources.flags {
-        let Some(key) = keys.iter().find(|key| key.path == *path) else { continue };
-        let given = Given { page: "command line", shown: format!("--{flag} "), text };
-        set(draft, key, &given, Origin::Flag { name: format!("--{flag}") }, sources);
-    }
-    slips(draft, &keys, sources);
-    forge_token(draft, sources);
-}
-
-/// A value as somebody gave it outside of the file.
-struct Given<'a> {
-    page: &'static str,
-    shown: String,
-    text: &'a str,
-}
-
-fn set(draft: &mut Draft, key: &Key, given: &Given<'_>, origin: Origin, sources: &Sources) {
-    let Some(leaf) = &key.leaf else { return };
-    let page = draft.add_page(Page::new(given.page, &format!("{}{}", given.shown, given.text)));
-    let span = given.shown.len()..given.shown.len() + given.text.len();
-    draft.place(&key.path, page, span.clone(), origin.clone());
-    for table in tables_of(&key.path) {
-        if !draft.places.contains_key(table) {
-            draft.place(table, page, span.clone(), origin.clone());
-        }
-    }
-    let credentials = credentials(sources);
-    let read = |text: &str| {
-        leaf.parse(text).and_then(|value| leaf.resolve(value, &sources.working_directory, credentials.as_deref()))
-    };
-    let value = if key.list {
-        given.text.split(',').map(|part| read(part.trim())).collect::<Result<Vec<_>, _>>().map(Value::Array)
-    } else {
-        read(given.text)
-    };
-    match value {
-        Ok(value) => draft.set(&key.path, value),
-        Err(wrong) => draft.complain(&key.path, Severity::Error, wrong),
-    }
-}
-
-fn tables_of(key: &str) -> impl Iterator<Item = &str> {
-    key.match_indices('.').filter_map(|(at, _)| key.get(..at))
-}
-
-/// Variables that look like ours with a slip in them.
-fn slips(draft: &mut Draft, keys: &[Key], sources: &Sources) {
-    let known: Vec<String> = keys.iter().filter_map(Key::environment).collect();
-    for name in sources.environment.keys().filter(|name| name.starts_with("DISPATCH_") && !known.contains(name)) {
-        let lower: Vec<String> = known.iter().map(|known| known.to_lowercase()).collect();
-        if let Some(meant) = closest(name, lower.iter().map(String::as_str)) {
-            let page = draft.add_page(Page::new("environment", name));
-            let found = Diagnostic::at(0..name.len(), "this variable sets nothing").warning();
-            draft.note(page, found.help(format!("did you mean {}?", meant.to_uppercase())));
-        }
-    }
-}
-
-/// `FORGE_TOKEN`, which every operator has set, is the login where none is configured. It goes to the forge and nowhere else:
-/// where `FORGE_URL` is set, the remote must be of the same host.
-fn forge_token(draft: &mut Draft, sources: &Sources) {
-    let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty());
-    let remote = draft.get("ops.remote").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let at_forge = set("FORGE_URL").is_none_or(|forge| host(forge) == host(&remote));
-    let wanted = draft.get("ops.credential").is_none() && transport(&remote) == Some(Transport::Http);
-    if set("FORGE_TOKEN").is_none() || !wanted || !at_forge {
-        return;
-    }
-    let origin = Origin::Environment { name: "FORGE_TOKEN".to_owned() };
-    let page = draft.add_page(Page::new("environment", "FORGE_TOKEN"));
-    for key in ["ops.credential", "ops.credential.username", "ops.credential.password_env"] {
-        draft.place(key, page, 0.."FORGE_TOKEN".len(), origin.clone());
-    }
-    // Gitea, Forgejo and GitLab take any name beside a token.
-    draft.set("ops.credential", json!({ "username": "dispatch", "password_env": "FORGE_TOKEN" }));
-}
-
-/// Scheme, host and port of a URL.
-fn host(url: &str) -> &str {
-    let end = url.find("://").map_or(0, |at| at + 3);
-    let stop = url.get(end..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| end + at);
-    url.get(..stop).unwrap_or(url)
 }
 
 /// Notes every required key that nobody gave.

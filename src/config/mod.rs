@@ -2,7 +2,7 @@
 //!
 //! - [`types`]: what can be configured; the only list of keys.
 //! - [`keys`]: the same, read off the types' JSON schema: names, kinds, ranges, environment variables, documentation.
-//! - [`load`]: finds the file, lays the environment and the flags over it, answers a [`Loaded`].
+//! - [`load`]: finds the file, answers a [`Loaded`] or everything that is wrong; `overlay`: the environment and the flags.
 //! - `file`: one TOML file against the keys, every mistake at once, each with its place.
 //! - `draft`: the values while they are put together.
 //! - `check`: what a schema cannot say: values that do not fit together.
@@ -16,6 +16,7 @@ mod file;
 pub mod keys;
 mod leaf;
 pub mod load;
+mod overlay;
 pub mod reload;
 pub mod remote;
 pub mod types;

@@ -1,12 +1,15 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! the HTTP client, what is wrong with a file and how other people's text is shown, fault points for tests.
+//! the HTTP client, what is wrong with a file and how other people's text is shown, the control protocol, fault points for
+//! tests.
 
 pub mod clock;
+pub mod control;
 pub mod diagnostic;
 pub mod durable;
 pub mod fault;
 pub mod http;
 pub mod ids;
 pub mod retry;
+pub mod status;
 pub mod text;
 pub mod watch;

@@ -1,0 +1,260 @@
+//! The arguments of every verb. What a flag means stands in its doc comment, which is also its `--help`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::logging::LogFormat;
+use super::output::{Format, When};
+use super::schema::Document;
+use crate::support::control::Target;
+use crate::support::ids::{ActionId, CommitId};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, or the run succeeded
+  1    the run failed, or the command could not do what was asked
+  2    wrong arguments or a wrong configuration
+  3    the action was rejected
+  4    the dispatcher, the ops repo or a backend cannot be reached
+  5    it took longer than it may
+  130  interrupted";
+
+/// Runs privileged jobs that were approved in git, each with its own secrets and no others
+#[derive(Debug, Parser)]
+#[command(name = "dispatch", version, after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// The config file [default: `$DISPATCH_CONFIG`, ./dispatch.toml, /etc/dispatch/dispatch.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the journal, logs and run directories live (config: `state_dir`)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<String>,
+    /// The ops repo (config: `ops.remote`)
+    #[arg(long, global = true, value_name = "REMOTE")]
+    pub ops_remote: Option<String>,
+    /// The primary branch of the ops repo (config: `ops.branch`)
+    #[arg(long, global = true, value_name = "BRANCH")]
+    pub ops_branch: Option<String>,
+    /// Text for people or one JSON document for tools
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub output: Format,
+    /// Colours; `auto` is a terminal without `NO_COLOR`
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: When,
+    /// The form of the log on stderr; `DISPATCH_LOG` filters it
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Globals {
+    /// The flags that set a key of the configuration: flag, key, value.
+    pub fn settings(&self) -> Vec<(&'static str, &'static str, String)> {
+        let all = [&self.state_dir, &self.ops_remote, &self.ops_branch];
+        FLAG_KEYS.iter().zip(all).filter_map(|((flag, key), value)| Some((*flag, *key, value.clone()?))).collect()
+    }
+}
+
+/// Which flag sets which key, in the order of [`Globals::settings`].
+pub const FLAG_KEYS: [(&str, &str); 3] =
+    [("state-dir", "state_dir"), ("ops-remote", "ops.remote"), ("ops-branch", "ops.branch")];
+
+/// The verbs. `runner`, `local-supervise` and `redact`, which the dispatcher itself calls, are hidden and stand at the end.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve: take up approved actions until told to stop
+    Run(RunArgs),
+    /// Take up what is there once, wait for it, and end
+    Once(OnceArgs),
+    /// Check actions, formulas and policies without running anything
+    Check(CheckArgs),
+    /// Print every admission check of an action with its evidence
+    Explain(ActionArg),
+    /// Print what would be granted, mounted and launched; nothing is
+    Plan(ActionArg),
+    /// What the dispatcher is doing
+    Status,
+    /// List runs
+    List(ListArgs),
+    /// Everything about one run
+    Show(TargetArg),
+    /// Print the log of a run
+    Logs(LogsArgs),
+    /// Stop a run, or keep it from beginning
+    Cancel(TargetArg),
+    /// Run an action again; the decision is recorded
+    Retry(TargetArg),
+    /// Take up nothing new, and end when what runs has ended
+    Drain,
+    /// Remove what settled runs left behind
+    Gc(GcArgs),
+    /// The record of everything that happened
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Decisions about the ops repo
+    #[command(subcommand)]
+    Ops(OpsVerb),
+    /// Print the JSON schema of a file format
+    Schema(SchemaArgs),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print the completion script of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
+    /// Show everything at work in a folder of its own
+    Demo(DemoArgs),
+}
+
+/// `dispatch run`
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// On SIGTERM or SIGINT, wait for what runs instead of leaving it to be adopted later
+    #[arg(long)]
+    pub drain: bool,
+}
+
+/// `dispatch once`
+#[derive(Debug, Clone, Args)]
+pub struct OnceArgs {
+    /// Run this file, which need not come from the ops repo; only with `debug.allow_unapproved`, and never published
+    #[arg(long, value_name = "FILE")]
+    pub action: Option<PathBuf>,
+    /// Run on this backend
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// Say what would be run, and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `dispatch check`
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Files, or folders that are searched for actions, formulas and policies
+    #[arg(required_unless_present = "range", conflicts_with = "range", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Check what changed between two commits of the repository around the current folder
+    #[arg(long, value_name = "A..B")]
+    pub range: Option<String>,
+}
+
+/// A verb about one action.
+#[derive(Debug, Clone, Args)]
+pub struct ActionArg {
+    /// The action
+    #[arg(value_name = "ID")]
+    pub id: ActionId,
+}
+
+/// A verb about one run.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArg {
+    /// The action (its latest run), or `action@attempt`
+    #[arg(value_name = "ID")]
+    pub id: Target,
+}
+
+/// `dispatch list`
+#[derive(Debug, Clone, Args)]
+pub struct ListArgs {
+    /// Only runs in this state: `waiting`, `running`, `succeeded`, `failed`, `rejected`, …
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<String>,
+}
+
+/// `dispatch logs`
+#[derive(Debug, Clone, Args)]
+pub struct LogsArgs {
+    /// The action (its latest run), or `action@attempt`
+    #[arg(value_name = "ID")]
+    pub id: Target,
+    /// Go on printing until the run ends
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// `dispatch gc`
+#[derive(Debug, Clone, Args)]
+pub struct GcArgs {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `dispatch audit …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum AuditVerb {
+    /// Prove that no event of the journal was edited or is missing
+    Verify,
+}
+
+/// `dispatch ops …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum OpsVerb {
+    /// Go on after the primary branch was rewritten
+    AcceptRewrite {
+        /// The new head, in full
+        #[arg(value_name = "COMMIT")]
+        commit: CommitId,
+    },
+}
+
+/// `dispatch schema`
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// Which format
+    #[arg(value_enum, value_name = "KIND")]
+    pub kind: Document,
+}
+
+/// `dispatch config …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigVerb {
+    /// Print every effective value
+    Show {
+        /// Also print where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// `dispatch completions`
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `dispatch man`
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write one page for each verb into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `dispatch demo`
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Use this folder and keep it [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

@@ -1,0 +1,209 @@
+//! What a verb says: text for people, one JSON document for tools, progress on a terminal. The only writer of stdout.
+
+use std::fmt::Debug;
+use std::io::{self, IsTerminal as _, Write};
+use std::time::Duration;
+
+use anstyle::Style;
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, TableStyle, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::CliError;
+use crate::support::diagnostic::Color;
+use crate::support::text::one_line;
+
+/// The version of the JSON envelope.
+pub const ENVELOPE: u32 = 1;
+
+/// Width of tables where there is no terminal to ask.
+const PLAIN_WIDTH: u16 = 120;
+
+/// Who reads the output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// People.
+    #[default]
+    Text,
+    /// Tools: one JSON document.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Whether text is coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Paint {
+    /// No escape sequence at all.
+    #[default]
+    Plain,
+    /// With colours.
+    Colored,
+}
+
+impl Paint {
+    /// For a stream, by the person's wish.
+    pub fn of<S: anstream::stream::RawStream>(when: When, stream: &S) -> Self {
+        let colored = match when {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never,
+        };
+        if colored { Self::Colored } else { Self::Plain }
+    }
+
+    /// `text` in `style`. The text must be ours or escaped.
+    pub fn apply(self, style: Style, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colored => format!("{style}{text}{style:#}"),
+        }
+    }
+
+    /// The same choice for diagnostics.
+    pub fn color(self) -> Color {
+        match self {
+            Self::Plain => Color::Never,
+            Self::Colored => Color::Always,
+        }
+    }
+}
+
+/// How text is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Colours or none.
+    pub paint: Paint,
+    /// Columns that a table may take.
+    pub width: u16,
+}
+
+impl Look {
+    /// Without colours, as wide as a pipe gets it.
+    pub const PLAIN: Self = Self { paint: Paint::Plain, width: PLAIN_WIDTH };
+
+    /// A table with `header`; cells are escaped, so that no name from a repo drives the terminal. An empty list of rows gives
+    /// `nothing` instead.
+    pub fn table(self, header: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> String {
+        if rows.is_empty() {
+            return format!("{nothing}\n");
+        }
+        let mut table = Table::new();
+        table.load_style(columns()).set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
+        table.force_no_tty();
+        table.set_header(header.iter().map(|name| name.to_uppercase()));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| one_line(cell).into_owned()));
+        }
+        if let Some(first) = table.column_mut(0) {
+            first.set_padding((0, 1));
+        }
+        table.lines().fold(String::new(), |out, line| out + line.trim_end() + "\n")
+    }
+}
+
+/// Columns by white space alone: what `grep`, `awk` and a narrow terminal take best.
+fn columns() -> TableStyle {
+    presets::NOTHING
+}
+
+/// Where a verb writes.
+pub struct Output {
+    format: Format,
+    look: Look,
+    stdout: Box<dyn Write>,
+}
+
+impl Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("format", &self.format).field("look", &self.look).finish_non_exhaustive()
+    }
+}
+
+impl Output {
+    /// To the process's own stdout.
+    pub fn stdout(format: Format, when: When) -> Self {
+        let stdout = io::stdout();
+        let terminal =
+            rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+        let look = Look { paint: Paint::of(when, &stdout), width: terminal.unwrap_or(PLAIN_WIDTH) };
+        Self { format, look, stdout: Box::new(io::BufWriter::new(stdout)) }
+    }
+
+    /// Who reads.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How text is laid out.
+    pub fn look(&self) -> Look {
+        self.look
+    }
+
+    /// Says the outcome of a verb: `data` in the envelope for tools, or the text that `words` makes for people.
+    ///
+    /// # Errors
+    /// Stdout cannot be written; a reader that has gone is [`super::error::Kind::ReaderGone`].
+    pub fn say<T: Serialize>(
+        &mut self,
+        kind: &str,
+        data: &T,
+        words: impl FnOnce(Look) -> String,
+    ) -> Result<(), CliError> {
+        match self.format {
+            Format::Json => self.json(&json!({ "dispatch": ENVELOPE, "kind": kind, "data": data })),
+            Format::Text => self.raw(words(self.look).as_bytes()),
+        }
+    }
+
+    /// Says that a verb failed, to tools; people read it on stderr.
+    ///
+    /// # Errors
+    /// As for [`Self::say`].
+    pub fn say_error(&mut self, error: &CliError) -> Result<(), CliError> {
+        self.json(&json!({ "dispatch": ENVELOPE, "kind": "error", "error": error.to_json() }))
+    }
+
+    fn json(&mut self, document: &serde_json::Value) -> Result<(), CliError> {
+        self.raw(format!("{document}\n").as_bytes())
+    }
+
+    /// Writes bytes as they are: completions, the manual, logs already escaped.
+    ///
+    /// # Errors
+    /// As for [`Self::say`].
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.stdout.write_all(bytes)?;
+        Ok(self.stdout.flush()?)
+    }
+
+    /// A line about a long wait, redrawn in place: on a terminal, for people; else nothing is shown.
+    pub fn progress(&self, message: &str) -> ProgressBar {
+        if self.format == Format::Json || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner().with_message(one_line(message).into_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+}
+
+/// Writes to stderr for people. That stderr is closed is no reason to fail.
+pub fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}

@@ -1,0 +1,140 @@
+//! `list` and `show`.
+
+use jiff::Timestamp;
+
+use super::super::output::Look;
+use super::super::view::{EventView, ListView, RunView, ShowView};
+use super::{field, heading, indent, shown, span, state, why};
+use crate::support::clock::rfc3339_seconds;
+use crate::support::text::block;
+
+/// `list`: one line for each run.
+pub fn list(view: &ListView, now: Timestamp, look: Look) -> String {
+    let row = |run: &RunView| {
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            run.run.clone(),
+            run.state.clone(),
+            or_dash(&run.tier),
+            or_dash(&run.formula),
+            or_dash(&run.backend),
+            run.queued_at.map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(at, now))),
+            took(run, now).unwrap_or_else(|| "-".to_owned()),
+            why(run.reason.as_deref(), None).unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let header = ["run", "state", "tier", "formula", "backend", "queued", "took", "reason"];
+    look.table(&header, view.runs.iter().map(row).collect(), "no runs")
+}
+
+fn took(run: &RunView, now: Timestamp) -> Option<String> {
+    run.started_at.map(|start| span(start, run.finished_at.unwrap_or(now)))
+}
+
+/// `show`: everything about one run.
+pub fn show(view: &ShowView, now: Timestamp, look: Look) -> String {
+    let run = &view.run;
+    let mut out = field(look, "run", &run.run);
+    out += &shown(look, "state", &state(look.paint, &run.state));
+    let lines = [
+        ("why", why(run.reason.as_deref(), run.message.as_deref())),
+        ("exit", run.exit.map(|code| code.to_string())),
+        ("tier", run.tier.clone()),
+        ("formula", run.formula.clone()),
+        ("backend", run.backend.clone()),
+        ("slot", run.slot.map(|slot| slot.to_string())),
+        ("policies", (!view.policies.is_empty()).then(|| view.policies.join(", "))),
+        ("queued", run.queued_at.map(rfc3339_seconds)),
+        ("started", run.started_at.map(rfc3339_seconds)),
+        ("finished", run.finished_at.map(rfc3339_seconds)),
+        ("took", took(run, now)),
+        ("result", run.result_commit.clone()),
+        ("log", view.log.clone()),
+    ];
+    out.extend(lines.iter().filter_map(|(name, value)| value.as_ref().map(|value| field(look, name, value))));
+    out + &events(&view.events, look) + &logs(view, look)
+}
+
+fn events(events: &[EventView], look: Look) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let row = |event: &EventView| {
+        let detail = event.detail.clone().unwrap_or_default();
+        vec![event.number.to_string(), rfc3339_seconds(event.at), event.state.clone(), detail]
+    };
+    heading(look, "Events")
+        + &indent(&look.table(&["#", "at", "state", "detail"], events.iter().map(row).collect(), ""))
+}
+
+/// The end of the log, as the result has it.
+fn logs(view: &ShowView, look: Look) -> String {
+    let text =
+        view.result.as_ref().and_then(|result| result.get("logs")).and_then(|logs| logs.as_str()).unwrap_or_default();
+    if text.trim().is_empty() { String::new() } else { heading(look, "End of the log") + &indent(&block(text)) }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    pub(in super::super) fn run(action: &str, state: &str) -> RunView {
+        RunView {
+            run: format!("{action}@1"),
+            action: action.to_owned(),
+            attempt: 1,
+            state: state.to_owned(),
+            tier: Some("medium".to_owned()),
+            formula: Some("release".to_owned()),
+            backend: Some("local".to_owned()),
+            queued_at: Some(at(0)),
+            started_at: Some(at(2)),
+            ..RunView::default()
+        }
+    }
+
+    #[test]
+    fn a_list_of_runs_is_a_table() {
+        let failed = RunView {
+            reason: Some("exit_nonzero".to_owned()),
+            finished_at: Some(at(75)),
+            ..run("publish-site", "failed")
+        };
+        let waiting =
+            RunView { started_at: None, tier: None, reason: Some("queue_full".to_owned()), ..run("b", "waiting") };
+        let view = ListView { runs: vec![run("release-v1.2.0", "running"), failed, waiting] };
+        insta::assert_snapshot!(list(&view, at(3_700), Look::PLAIN));
+        assert_eq!(list(&ListView::default(), at(0), Look::PLAIN), "no runs\n");
+    }
+
+    #[test]
+    fn one_run_is_shown_with_its_events_and_the_end_of_its_log() {
+        let run = RunView {
+            reason: Some("exit_nonzero".to_owned()),
+            message: Some("The formula exited with 3.".to_owned()),
+            exit: Some(3),
+            slot: Some(0),
+            finished_at: Some(at(75)),
+            result_commit: Some("0123456789".to_owned()),
+            ..run("publish-site", "failed")
+        };
+        let event = |number, state: &str, detail: Option<&str>| EventView {
+            number,
+            at: at(i64::try_from(number).unwrap()),
+            state: state.to_owned(),
+            detail: detail.map(str::to_owned),
+        };
+        let view = ShowView {
+            run,
+            events: vec![event(1, "seen", Some("commit 0123456789")), event(2, "admitted", None)],
+            policies: vec!["runner-API_TOKEN".to_owned()],
+            log: Some("/var/lib/dispatch/logs/publish-site@1.log".to_owned()),
+            result: Some(serde_json::json!({ "logs": "line one\n\u{1b}[31mred\u{202e}\nlast\n" })),
+        };
+        insta::assert_snapshot!(show(&view, at(100), Look::PLAIN));
+    }
+}

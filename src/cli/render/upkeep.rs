@@ -1,0 +1,60 @@
+//! `gc` and `audit verify`.
+
+use super::super::output::Look;
+use super::super::view::{AuditView, GcView};
+use super::{field, heading, indent, lines};
+use crate::support::text::one_line;
+
+/// `gc`: what was removed, or would be.
+pub fn gc(view: &GcView) -> String {
+    let word = if view.dry_run { "would be removed" } else { "removed" };
+    let removed = lines(view.removed.iter().map(|path| one_line(path)));
+    format!("{removed}{} entries {word}, {}\n", view.removed.len(), size(view.bytes))
+}
+
+/// `audit verify`: whether the chain holds.
+pub fn audit(view: &AuditView, look: Look) -> String {
+    let out = field(look, "events", &view.events.to_string()) + &field(look, "head", &view.head);
+    if view.broken.is_empty() {
+        return out + &field(look, "chain", "holds: no event was edited, none is missing");
+    }
+    out + &heading(look, "The chain is broken") + &indent(&lines(view.broken.iter().map(|line| one_line(line))))
+}
+
+/// Bytes in the largest unit that leaves a whole number before the point.
+fn size(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gc_says_what_went_and_how_much_it_was() {
+        let view =
+            GcView { removed: vec!["runs/ab".to_owned(), "logs/a@1.log".to_owned()], bytes: 1_600_000, dry_run: false };
+        assert_eq!(gc(&view), "runs/ab\nlogs/a@1.log\n2 entries removed, 1.5 MiB\n");
+        let nothing = GcView { dry_run: true, ..GcView::default() };
+        assert_eq!(gc(&nothing), "0 entries would be removed, 0 bytes\n");
+    }
+
+    #[test]
+    fn a_broken_chain_names_the_event() {
+        let view =
+            AuditView { events: 9, broken: vec!["event 4: its digest does not fit".to_owned()], head: "ab".to_owned() };
+        insta::assert_snapshot!(audit(&view, Look::PLAIN), @r"
+        events    9
+        head      ab
+
+        The chain is broken
+          event 4: its digest does not fit
+        ");
+        let holds = AuditView { broken: vec![], ..view };
+        assert!(audit(&holds, Look::PLAIN).contains("holds"));
+    }
+}

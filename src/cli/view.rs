@@ -1,0 +1,172 @@
+//! What verbs show, as plain data: filled from the journal, admission and the dispatcher, shown by [`super::render`] to
+//! people and as JSON to tools. Field names are part of the JSON that tools read: they may be added to, not renamed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
+
+/// `list`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ListView {
+    /// The runs, newest first.
+    pub runs: Vec<RunView>,
+}
+
+/// One event of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventView {
+    /// Its number in the journal.
+    pub number: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The state that it led to.
+    pub state: String,
+    /// What is particular to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// `show ID`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShowView {
+    /// The run.
+    pub run: RunView,
+    /// Its events, oldest first.
+    pub events: Vec<EventView>,
+    /// The policies that it held.
+    pub policies: Vec<String>,
+    /// The file of its log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// The result as committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckVerdict {
+    /// It holds.
+    Passed,
+    /// It does not, for good.
+    Failed,
+    /// It does not hold yet, or cannot be told yet.
+    Waiting,
+    /// An earlier one failed, so that there was nothing to look at.
+    Skipped,
+}
+
+/// One admission check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckView {
+    /// The number of its rule.
+    pub number: u8,
+    /// What it is about: `form`, `secrets`, `approval`.
+    pub name: String,
+    /// What it came to.
+    pub verdict: CheckVerdict,
+    /// Why, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What was looked at and found.
+    pub evidence: Vec<String>,
+}
+
+/// `explain ID`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainView {
+    /// The action.
+    pub action: String,
+    /// The blob that was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
+    /// The commit that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// `admitted`, `rejected`, `waiting`.
+    pub verdict: String,
+    /// Why, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Every check, in order.
+    pub checks: Vec<CheckView>,
+}
+
+/// A secret or mount that would be handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantedView {
+    /// Its name.
+    pub name: String,
+    /// What grants it: a policy, a path.
+    pub by: String,
+    /// Whether it is there, and where that was seen.
+    pub evidence: String,
+}
+
+/// `plan ID`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanView {
+    /// The action.
+    pub action: String,
+    /// `admitted`, `rejected`, `waiting`.
+    pub verdict: String,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The tier.
+    pub tier: String,
+    /// The formula.
+    pub formula: String,
+    /// Where its bytes come from.
+    pub source: String,
+    /// Their SHA-256.
+    pub hash: String,
+    /// Where it would run.
+    pub backend: String,
+    /// How long it may take.
+    pub timeout_minutes: u32,
+    /// The secrets.
+    pub secrets: Vec<GrantedView>,
+    /// The mounts.
+    pub mounts: Vec<GrantedView>,
+    /// The parameters.
+    pub params: BTreeMap<String, String>,
+    /// Its directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+    /// Why it would wait in the queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
+}
+
+/// `gc`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GcView {
+    /// What was removed, or would be.
+    pub removed: Vec<String>,
+    /// Bytes that this freed, or would.
+    pub bytes: u64,
+    /// Nothing was removed: it was asked only what would be.
+    pub dry_run: bool,
+}
+
+/// `audit verify`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AuditView {
+    /// Events looked at.
+    pub events: u64,
+    /// What does not fit the chain, each with the event's number.
+    pub broken: Vec<String>,
+    /// The digest at the end of the chain: keep it elsewhere to notice a chain that was cut short.
+    pub head: String,
+}
