@@ -42,7 +42,7 @@ if [[ $folder == . ]]; then folder=''; fi
 folder=${folder#./}
 folder=${folder%/}
 
-work=$(mktemp -d)
+work=$(mktemp -d -p "$HOME")
 trap 'rm -rf "$work"' EXIT
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 GIT_ALLOW_PROTOCOL=https:http:ssh:file
 export GIT_DIR=$work/repo.git

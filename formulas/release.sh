@@ -40,7 +40,7 @@ git check-ref-format "refs/tags/$tag" || fail "the parameter tag is not a tag's 
 [[ -n ${FORGE_RELEASE_TOKEN:-} ]] || fail "the secret FORGE_RELEASE_TOKEN is not granted; name it in the action's secrets" 2
 [[ $FORGE_RELEASE_TOKEN =~ [[:cntrl:]\"\\] ]] && fail "the secret FORGE_RELEASE_TOKEN is not a token: it holds a quote, a backslash or a control character" 2
 
-work=$(mktemp -d)
+work=$(mktemp -d -p "$HOME")
 trap 'rm -rf "$work"' EXIT
 answer=$work/answer
 

@@ -37,7 +37,7 @@ warn_days=${DISPATCH_PARAM_WARN_DAYS:-14}
 [[ $expiry_header =~ ^[A-Za-z0-9-]*$ ]] || fail 2 "the parameter expiry_header is not a header's name"
 [[ $warn_days =~ ^[0-9]{1,4}$ ]] || fail 2 "the parameter warn_days must be a number of days"
 
-work=$(mktemp -d)
+work=$(mktemp -d -p "$HOME")
 trap 'rm -rf "$work"' EXIT
 
 # Through a pipe: a command line can be read by every process of the machine. Quotes and backslashes are curl's own.

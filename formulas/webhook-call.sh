@@ -37,7 +37,7 @@ fi
 [[ $first_wait =~ ^[0-9]{1,2}$ ]] || fail "the parameter first_wait_seconds must be 0 to 99" 2
 [[ $token =~ [[:cntrl:]] ]] && fail "the secret WEBHOOK_TOKEN holds a control character; a header cannot carry it" 2
 
-work=$(mktemp -d)
+work=$(mktemp -d -p "$HOME")
 trap 'rm -rf "$work"' EXIT
 options=(--disable --silent --show-error --connect-timeout 10 --max-time 120 --request "$method")
 options+=(--header "Idempotency-Key: ${DISPATCH_RUN_ID:-$1}" --dump-header "$work/headers" --output "$work/answer")

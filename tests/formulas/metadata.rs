@@ -83,3 +83,33 @@ fn the_documentation_names_every_formula_parameter_and_secret() {
         }
     }
 }
+
+/// The actions that the documentation shows.
+fn examples() -> Vec<toml::Table> {
+    let docs = fs::read_to_string(at("docs/formulas.md")).unwrap();
+    let blocks = docs.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(|block| block.parse().unwrap()).filter(|table: &toml::Table| table.contains_key("formula")).collect()
+}
+
+#[test]
+fn the_examples_ask_for_what_their_formulas_take() {
+    let mut shown = Vec::new();
+    for example in examples() {
+        let name = example["formula"].as_str().unwrap();
+        let metadata = metadata(name);
+        let params = example["params"].as_table().unwrap();
+        let unknown: Vec<_> = params.keys().filter(|param| !declared(name).contains(*param)).collect();
+        assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        for param in metadata["params"].as_array().unwrap() {
+            let required = param.get("required").is_some() && !params.contains_key(param["name"].as_str().unwrap());
+            assert!(!required, "{name}: {param}");
+        }
+        if let Some(limit) = metadata.get("secrets") {
+            let limit = limit.as_array().unwrap();
+            assert!(example["secrets"].as_array().unwrap().iter().all(|secret| limit.contains(secret)), "{name}");
+        }
+        shown.push(name.to_owned());
+    }
+    shown.sort();
+    assert_eq!(shown, FORMULAS);
+}

@@ -32,7 +32,7 @@ pub(crate) struct Ran {
 impl Formula {
     pub(crate) fn new(name: &'static str) -> Self {
         let room = TempDir::new().unwrap();
-        for folder in ["bin", "home", "tmp"] {
+        for folder in ["bin", "home"] {
             fs::create_dir(room.path().join(folder)).unwrap();
         }
         let formula = Self { name, room, environment: BTreeMap::new(), secrets: Vec::new() };
@@ -91,7 +91,7 @@ impl Formula {
             .env_clear()
             .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", room("bin").display()))
             .env("HOME", room("home"))
-            .env("TMPDIR", room("tmp"))
+            .env("LANG", "C.UTF-8")
             .env("DISPATCH_ACTION_ID", "an-action")
             .env("DISPATCH_RUN_ID", "an-action@1")
             .envs(&self.environment)
@@ -100,7 +100,11 @@ impl Formula {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.room.path().display().to_string(), "");
         let ran = Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
         self.assert_kept(&format!("{}{}{}", ran.stdout, ran.stderr, self.calls()));
-        assert_eq!(fs::read_dir(room("tmp")).unwrap().count(), 0, "it left something behind");
+        assert_eq!(
+            fs::read_dir(room("home")).unwrap().count() + fs::read_dir(&work).unwrap().count(),
+            0,
+            "it left something behind"
+        );
         ran
     }
 
