@@ -1,0 +1,264 @@
+//! The mirror: a bare copy of the primary branch, and every question that is asked of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::credential::Login;
+use super::environment::{self, Variables};
+use super::error::{OpsError, PublishError};
+use super::git::{Call, Deadlines, Git};
+use super::history;
+use super::local_refs::{self, Read};
+use super::objects::{self, Blob, CommitInfo};
+use super::poll::{Asked, Server};
+use super::publish::{self, Committer, NewFile, Route};
+use super::push::Pushed;
+use super::remote::{self, Remote, Transport};
+use super::signature::{self, Signature};
+use super::tree::{Change, Entry};
+use crate::config::types::{Credential, Ops};
+use crate::support::fault;
+use crate::support::ids::{BlobId, CommitId};
+
+/// The head of the primary branch as last fetched.
+const HEAD: &str = "refs/dispatch/head";
+
+/// The ops repo as seen from here. Cheap to clone; all clones are one mirror.
+///
+/// # Guarantees
+/// - Nothing of the ops repo is checked out, and no configuration but the dispatcher's own counts.
+/// - No credential is in a command line, an address, an error or a `Debug` print.
+/// - Every git process has a deadline, after which its whole group is killed.
+///
+/// # Assumptions
+/// One dispatcher per `state_dir`; reads may run at the same time, fetches and imports take turns by themselves.
+#[derive(Debug, Clone)]
+pub struct Mirror(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    git: Git,
+    ops: Ops,
+    remote: Remote,
+    reference: String,
+    committer: Committer,
+    server: Option<Server>,
+    /// Fetches and imports write refs of the mirror; git would fail where two do so at once.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Mirror {
+    /// Opens `state_dir/mirror.git`, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// A setting that is refused (an address with a login in it, a strange branch), no git or one too old, a folder that cannot be made.
+    pub async fn open(settings: &Ops, state_dir: &Path) -> Result<Self, OpsError> {
+        Self::open_with(settings, state_dir, Deadlines::default()).await
+    }
+
+    /// [`Self::open`] with deadlines of the caller's.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_with(settings: &Ops, state_dir: &Path, deadlines: Deadlines) -> Result<Self, OpsError> {
+        let remote = Remote::parse(&settings.remote)?;
+        if !remote::branch_is_valid(&settings.branch) {
+            return Err(OpsError::Setting { key: "ops.branch", why: "it is not a branch name".to_owned() });
+        }
+        let committer = Committer::new(&settings.committer_name, &settings.committer_email)?;
+        let state_dir = std::path::absolute(state_dir).map_err(OpsError::io("finding `state_dir`"))?;
+        let git = Git::new(&state_dir.join("mirror.git"), deadlines);
+        std::fs::create_dir_all(git.folder().join("home")).map_err(OpsError::io("making the mirror's folder"))?;
+        git.check_version().await?;
+        if !git.folder().join("HEAD").is_file() {
+            git.run(Call::new("init").args(["--bare", "--quiet", "--template="])).await?.success()?;
+        }
+        let server = remote.is_web().then(|| Server::new(remote.address(), deadlines.ask)).transpose()?;
+        let reference = format!("refs/heads/{}", settings.branch);
+        let (ops, writing) = (settings.clone(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Inner { git, ops, remote, reference, committer, server, writing })))
+    }
+
+    /// How many git processes this mirror has started so far.
+    pub fn processes(&self) -> u64 {
+        self.0.git.started()
+    }
+
+    /// Where the primary branch is on the remote now; `None`: it does not exist. Over HTTP, and for a repository on this
+    /// machine, no process is started.
+    pub async fn remote_head(&self) -> Result<Option<CommitId>, OpsError> {
+        let this = &*self.0;
+        if let Some(server) = &this.server {
+            let login = this.login(this.ops.credential.as_ref())?;
+            if let Asked::Head(head) = server.ask(&this.reference, login.as_ref()).await? {
+                return Ok(head);
+            }
+        }
+        if let Transport::Local(folder) = this.remote.transport() {
+            match local_refs::read(folder, &this.reference) {
+                Read::At(head) => return Ok(Some(head)),
+                Read::Absent => return Ok(None),
+                Read::AskGit => {}
+            }
+        }
+        this.ls_remote().await
+    }
+
+    /// Brings the primary branch into the mirror, and answers its head.
+    ///
+    /// # Errors
+    /// `NoBranch`, or whatever git said.
+    pub async fn fetch(&self) -> Result<CommitId, OpsError> {
+        let this = &*self.0;
+        let _turn = this.writing.lock().await;
+        fault::point("ops.fetch.before").map_err(OpsError::io("fetching"))?;
+        let login = this.login(this.ops.credential.as_ref())?;
+        let call = Call::new("fetch")
+            .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"])
+            .args(["--", this.remote.address()])
+            .args([format!("+{}:{HEAD}", this.reference)])
+            .variables(this.network())
+            .login(this.remote.address(), login.as_ref())
+            .deadline(|deadlines| deadlines.transfer);
+        let output = this.git.run(call).await?;
+        if !output.succeeded() && output.stderr.contains("couldn't find remote ref") {
+            return Err(OpsError::NoBranch { branch: this.ops.branch.clone() });
+        }
+        output.success()?;
+        fault::point("ops.fetch.after").map_err(OpsError::io("fetching"))?;
+        this.resolve(HEAD).await
+    }
+
+    /// Whether `old` is `new` or in its history: the branch was not rewritten in between.
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, OpsError> {
+        history::is_ancestor(&self.0.git, old, new).await
+    }
+
+    /// Whether `old` is `new` or stands on the line of *first parents* that leads to it.
+    ///
+    /// Stronger than [`Self::is_ancestor`]: a merge whose first parent is a line of the pusher's own keeps the old head in
+    /// its history, but replaces the line by which changes are attributed and trust is followed.
+    pub async fn continues(&self, old: &CommitId, new: &CommitId) -> Result<bool, OpsError> {
+        history::continues(&self.0.git, old, new).await
+    }
+
+    /// What differs between two commits under `folders` (none: anywhere). Without an old commit everything is new.
+    pub async fn changes(
+        &self,
+        old: Option<&CommitId>,
+        new: &CommitId,
+        folders: &[&str],
+    ) -> Result<Vec<Change>, OpsError> {
+        history::changes(&self.0.git, old, new, folders).await
+    }
+
+    /// Every entry under `folder`, at any depth, but folders themselves; nothing where there is no such folder.
+    pub async fn entries(&self, commit: &CommitId, folder: &str) -> Result<Vec<Entry>, OpsError> {
+        objects::entries(&self.0.git, commit, folder).await
+    }
+
+    /// The entry at each path, in the order asked; one process for all.
+    pub async fn lookup(&self, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
+        objects::lookup(&self.0.git, commit, paths).await
+    }
+
+    /// The blobs that exist among `ids`; those over `limit` bytes with their size only.
+    pub async fn blobs(&self, ids: &[BlobId], limit: u64) -> Result<BTreeMap<BlobId, Blob>, OpsError> {
+        objects::blobs(&self.0.git, ids, limit).await
+    }
+
+    /// The first-parent commit that put `blob` at `path` as a plain file, where it has been ever since; `None` when it is not there.
+    pub async fn introduced(&self, head: &CommitId, path: &str, blob: &BlobId) -> Result<Option<CommitId>, OpsError> {
+        history::introduced(&self.0.git, head, path, blob).await
+    }
+
+    /// The first-parent commits that changed `path`, oldest first.
+    pub async fn first_parent_changes(&self, head: &CommitId, path: &str) -> Result<Vec<CommitId>, OpsError> {
+        objects::check_path(path)?;
+        let steps = history::steps(&self.0.git, None, head, &[path]).await?;
+        Ok(steps.into_iter().map(|step| step.commit).collect())
+    }
+
+    /// What a commit says of itself.
+    pub async fn commit(&self, id: &CommitId) -> Result<CommitInfo, OpsError> {
+        objects::commit_info(id, &objects::raw_commit(&self.0.git, id).await?)
+    }
+
+    /// What the signature of `commit` is worth against `allowed_signers`.
+    ///
+    /// # Errors
+    /// Only when it could not be checked; then nothing is known about the commit.
+    pub async fn signature(&self, commit: &CommitId, allowed_signers: &[u8]) -> Result<Signature, OpsError> {
+        signature::verify(&self.0.git, commit, allowed_signers).await
+    }
+
+    /// Makes one commit of `files` on top of `base` and pushes it, if the branch is still there.
+    ///
+    /// # Errors
+    /// See [`PublishError`]; after `Unknown`, fetch and look before trying again.
+    pub async fn publish(&self, base: &CommitId, files: &[NewFile], message: &str) -> Result<CommitId, PublishError> {
+        let this = &*self.0;
+        let turn = this.writing.lock().await;
+        let commit = publish::import(&this.git, &this.committer, base, files, message).await?;
+        drop(turn);
+        fault::point("ops.push.before").map_err(OpsError::io("pushing"))?;
+        let login = this.login(this.ops.push_credential.as_ref().or(this.ops.credential.as_ref()))?;
+        let (address, reference) = (this.remote.address(), this.reference.as_str());
+        let route = Route { address, reference, variables: this.network(), login: login.as_ref() };
+        let pushed = publish::push(&this.git, route, &commit, base).await?;
+        fault::point("ops.push.after").map_err(|error| PublishError::Unknown { detail: error.to_string() })?;
+        let now = match pushed {
+            Pushed::Declined(_) | Pushed::Unclear(_) => self.remote_head().await.ok().flatten(),
+            Pushed::Accepted | Pushed::Moved | Pushed::NoAccess(_) => None,
+        };
+        publish::settle(pushed, now.as_ref(), &commit, base).map(|()| commit)
+    }
+
+    /// Packs what fetches and commits have left behind; worth calling once in a hundred of them, at a quiet moment.
+    ///
+    /// In a folder of 100,000 files each new head leaves a tree of megabytes; packed, they are stored as differences.
+    pub async fn tidy(&self) -> Result<(), OpsError> {
+        let _turn = self.0.writing.lock().await;
+        let call = Call::new("repack").args(["--quiet", "--geometric=2", "-d"]);
+        self.0.git.run(call.deadline(|deadlines| deadlines.transfer)).await?.success()?;
+        Ok(())
+    }
+
+    pub(super) fn git(&self) -> &Git {
+        &self.0.git
+    }
+}
+
+impl Inner {
+    fn login(&self, credential: Option<&Credential>) -> Result<Option<Login>, OpsError> {
+        credential.filter(|_| self.remote.is_web()).map(Login::read).transpose()
+    }
+
+    fn network(&self) -> Variables {
+        environment::network(&self.remote, &self.ops, &|name| std::env::var_os(name))
+    }
+
+    async fn ls_remote(&self) -> Result<Option<CommitId>, OpsError> {
+        let login = self.login(self.ops.credential.as_ref())?;
+        let call = Call::new("ls-remote")
+            .args(["--quiet", "--", self.remote.address(), &self.reference])
+            .variables(self.network())
+            .login(self.remote.address(), login.as_ref())
+            .deadline(|deadlines| deadlines.ask)
+            .limit(1 << 20);
+        let answer = self.git.run(call).await?.success()?;
+        let text = String::from_utf8_lossy(&answer);
+        let id = text.lines().find_map(|line| line.strip_suffix(&self.reference)?.strip_suffix('\t'));
+        let Some(id) = id else { return Ok(None) };
+        Ok(Some(id.parse().map_err(|_| OpsError::answer("ls-remote", id))?))
+    }
+
+    async fn resolve(&self, name: &str) -> Result<CommitId, OpsError> {
+        let call =
+            Call::new("rev-parse").args(["--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")]);
+        let answer = self.git.run(call).await?.success()?;
+        let text = String::from_utf8_lossy(&answer);
+        text.trim().parse().map_err(|_| OpsError::answer("rev-parse", text.trim()))
+    }
+}

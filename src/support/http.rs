@@ -1,0 +1,94 @@
+//! The HTTP client that every caller of a server uses: bounded times, no redirects, our own name, the system's CA roots.
+
+use std::path::Path;
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, ClientBuilder};
+
+/// A client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Mostly: the system has no CA certificates.
+    #[error("making the HTTPS client (does this system have CA certificates? `SSL_CERT_FILE` names a file of them)")]
+    Build(#[source] reqwest::Error),
+    /// A file of further roots cannot be read.
+    #[error("reading the CA certificates in {file}")]
+    Roots {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of further roots holds something else.
+    #[error("{file} is no file of PEM certificates")]
+    Pem {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+/// How long a request may take from its first byte to its last, and how long a connection may take to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// For connecting, TLS included.
+    pub connect: Duration,
+    /// For the whole request.
+    pub request: Duration,
+}
+
+/// A client for `url` and its like. Certificates are checked against the system's roots and those in `roots`.
+///
+/// A client for plain `http` gets no roots at all: it needs none, and a system without any must not stop it.
+///
+/// # Errors
+/// No roots for an `https` address, or an unusable file of them.
+pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, HttpError> {
+    use_ring();
+    let builder = Client::builder()
+        .connect_timeout(times.connect)
+        .timeout(times.request)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("dispatch/", env!("CARGO_PKG_VERSION")))
+        .pool_max_idle_per_host(2);
+    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
+    builder.build().map_err(HttpError::Build)
+}
+
+fn with_roots(builder: ClientBuilder, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
+    let Some(file) = roots else { return Ok(builder) };
+    let name = || file.display().to_string();
+    let pem = std::fs::read(file).map_err(|source| HttpError::Roots { file: name(), source })?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| HttpError::Pem { file: name(), source })?;
+    Ok(builder.tls_certs_merge(certificates))
+}
+
+/// Makes ring the process's cryptography; a second time, or after somebody else did, it does nothing.
+fn use_ring() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMES: Times = Times { connect: Duration::from_secs(1), request: Duration::from_secs(1) };
+
+    #[test]
+    fn a_client_for_plain_http_is_made_whatever_the_roots() {
+        assert!(client("http://127.0.0.1/", TIMES, Some(Path::new("/does/not/exist"))).is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_of_roots_is_named() {
+        let error = client("https://127.0.0.1/", TIMES, Some(Path::new("/does/not/exist"))).unwrap_err();
+        assert_eq!(error.to_string(), "reading the CA certificates in /does/not/exist");
+    }
+}
