@@ -1,9 +1,10 @@
 //! Every check before anything has an effect.
 //!
-//! [`gather`] collects a [`Snapshot`] (the only part that asks anyone), [`admit`] judges it by the [`Rules`] (pure), and the
+//! [`Gatherer`] collects a [`Snapshot`] (the only part that asks anyone), [`admit`] judges it by the [`Rules`] (pure), and the
 //! [`Explanation`] says what was looked at and what follows. The dispatcher acts on the [`Verdict`]; `dispatch explain`
 //! prints the same explanation and does nothing.
 //!
+//! - [`gather`]: the rim: git, the journal, the secret provider.
 //! - [`snapshot`], [`rules`]: what is looked at, and the config's part of it, as plain data.
 //! - `reading`: what the files in a snapshot say, once parsed.
 //! - [`checks`]: one file for each rule of 20-admission.
@@ -13,6 +14,7 @@ pub mod admitted;
 pub mod check;
 pub mod checks;
 pub mod explain;
+pub mod gather;
 mod reading;
 pub mod rules;
 pub mod snapshot;
@@ -24,6 +26,7 @@ pub use admitted::Admitted;
 pub use check::{Check, Judgement};
 pub use checks::approval::{Approval, How};
 pub use explain::Explanation;
+pub use gather::{GatherError, Gatherer, Ledger, Scene};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 pub use verdict::{Verdict, admit};

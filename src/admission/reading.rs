@@ -125,8 +125,8 @@ pub(super) fn read_policy(file: &TrustedFile) -> Result<Policy, Refusal> {
     }
 }
 
-/// The policy's tier, raised by whoever raises it. The formula's claim is the higher of the two versions that may run, so that
-/// which of them runs, which depends on the tier, cannot lower it again.
+/// The policy's tier, raised by whoever raises it. The formula's claim is the higher of those of the two versions that were
+/// looked at, so that the choice between them, which depends on the tier, cannot lower it again.
 fn find_tier(action: &Action, policy: &Policy, snapshot: &Snapshot) -> TierFound {
     let claimed = [&snapshot.formula_at_head, &snapshot.formula_at_arrival].into_iter().filter_map(claimed_tier).max();
     let base = policy.tier(&action.formula);
@@ -140,6 +140,14 @@ fn find_tier(action: &Action, policy: &Policy, snapshot: &Snapshot) -> TierFound
     TierFound { tier, source, notes: ignored.map(ignored_words).into_iter().collect() }
 }
 
+/// The tier by the policy and the action alone; high where either cannot be read.
+pub(super) fn bare_tier(action: Option<&Action>, policy: &TrustedFile) -> Tier {
+    match (action, read_policy(policy)) {
+        (Some(action), Ok(policy)) => effective_tier(policy.tier(&action.formula), None, action.blast_radius).0,
+        _ => Tier::High,
+    }
+}
+
 fn ignored_words(claim: LowerClaim) -> String {
     let who = match claim.by {
         Claimant::Action => "the action",
@@ -148,7 +156,8 @@ fn ignored_words(claim: LowerClaim) -> String {
     format!("{who} claims {}, which is lower and was ignored", claim.tier)
 }
 
-fn claimed_tier(answer: &FormulaAnswer) -> Option<Tier> {
+/// The tier that a formula claims for itself.
+pub(super) fn claimed_tier(answer: &FormulaAnswer) -> Option<Tier> {
     match answer {
         FormulaAnswer::Found(bundle) => read_meta(bundle).ok()?.blast_radius,
         FormulaAnswer::NotFound { .. } | FormulaAnswer::Unfit { .. } | FormulaAnswer::NotAsked => None,
@@ -159,7 +168,7 @@ fn claimed_tier(answer: &FormulaAnswer) -> Option<Tier> {
 fn formula_answer<'a>(tier: Option<&TierFound>, snapshot: &'a Snapshot) -> &'a FormulaAnswer {
     match (&snapshot.arrival, tier.map(|found| found.tier)) {
         (Arrival::LocalFile, _) | (_, Some(Tier::Low)) => &snapshot.formula_at_head,
-        (Arrival::Commit(_), _) => &snapshot.formula_at_arrival,
+        (Arrival::Commit(_) | Arrival::Unknown { .. }, _) => &snapshot.formula_at_arrival,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::action::FormulaKind;
 use crate::action::reason::Reason;
 use crate::action::result::ResultState;
 use crate::grant::Presence;
+use crate::ops::Signature;
 use crate::support::ids::{ActionId, BlobId, CommitId, SecretName};
 
 /// Bytes that many snapshots may share: a policy, a formula.
@@ -42,7 +43,7 @@ pub struct Snapshot {
     /// The result file that stands in the tree for this id.
     pub result: Option<ResultEntry>,
     /// What is known of the actions that this one depends on, and of those behind them as far as they are pending.
-    pub dependencies: BTreeMap<ActionId, Dependency>,
+    pub dependencies: Arc<BTreeMap<ActionId, Dependency>>,
     /// The present.
     pub now: Timestamp,
 }
@@ -92,6 +93,11 @@ pub enum Arrival {
     Commit(Box<Arrived>),
     /// A file of this machine (`dispatch once --action`): nobody approved it.
     LocalFile,
+    /// It could not be found out now, or only in part.
+    Unknown {
+        /// Why.
+        detail: String,
+    },
 }
 
 /// The commit that brought an action.
@@ -107,34 +113,8 @@ pub struct Arrived {
     pub committed: Timestamp,
     /// `vault/allowed_signers` as it counted before this commit.
     pub signers: TrustedFile,
-    /// What git says of its signature under those signers.
-    pub signature: Signature,
-}
-
-/// What git says of a commit's signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signature {
-    /// It was not verified, since the tier does not ask for one.
-    NotAsked,
-    /// The commit has none.
-    Unsigned,
-    /// It verifies.
-    Good {
-        /// The principal of `vault/allowed_signers`.
-        principal: String,
-        /// The key's fingerprint.
-        key: String,
-    },
-    /// It verifies, or might, but by a key that is not in `vault/allowed_signers`.
-    UnknownKey {
-        /// What git said.
-        detail: String,
-    },
-    /// It does not verify.
-    Bad {
-        /// What git said.
-        detail: String,
-    },
+    /// What its signature is worth under those signers; `None`: it was not verified, since the tier does not ask for one.
+    pub signature: Option<Signature>,
 }
 
 /// A file of the repository in the version that is trusted: changes of it that nobody trusted has signed have no effect.

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::check::{Check, Judgement};
+use super::check::Check;
 use super::rules::{LocalFiles, Rules};
 use super::snapshot::{
-    Arrival, Arrived, Availability, Bundle, Content, Entry, FormulaAnswer, Signature, Snapshot, Source, TrustedFile,
+    Arrival, Arrived, Availability, Bundle, Content, Entry, FormulaAnswer, Snapshot, Source, TrustedFile,
 };
 use super::verdict::{Verdict, admit};
 use crate::action::FormulaKind;
 use crate::action::reason::Reason;
 use crate::config::types::ApprovalMode;
 use crate::grant::Presence;
+use crate::ops::Signature;
 use crate::support::ids::{BlobId, CommitId};
 
 pub(crate) const ACTION: &str = r#"
@@ -61,7 +62,7 @@ pub(crate) fn good() -> Snapshot {
         backends: BTreeMap::from([("local".to_owned(), Availability::Ready)]),
         earlier: None,
         result: None,
-        dependencies: BTreeMap::new(),
+        dependencies: Arc::default(),
         now: at("2026-11-20T12:00:00Z"),
     }
 }
@@ -73,7 +74,7 @@ pub(crate) fn arrived() -> Arrived {
         author: "Alice <alice@example.com>".to_owned(),
         committed: at("2026-11-20T09:30:00Z"),
         signers: trusted("vault/allowed_signers", "alice@example.com ssh-ed25519 AAAA"),
-        signature: Signature::Good { principal: "alice@example.com".to_owned(), key: "SHA256:abc".to_owned() },
+        signature: Some(Signature::Good { principal: "alice@example.com".to_owned(), key: "SHA256:abc".to_owned() }),
     }
 }
 
@@ -143,7 +144,7 @@ impl Snapshot {
         self
     }
 
-    pub(crate) fn with_signature(mut self, signature: Signature) -> Self {
+    pub(crate) fn with_signature(mut self, signature: Option<Signature>) -> Self {
         self.arrival = Arrival::Commit(Box::new(Arrived { signature, ..arrived() }));
         self
     }
@@ -165,9 +166,4 @@ pub(crate) fn rejection(snapshot: &Snapshot, rules: &Rules) -> Option<Reason> {
         Verdict::Rejected { reason, .. } => Some(reason),
         _ => None,
     }
-}
-
-/// Whether every check of an explanation holds.
-pub(crate) fn all_pass(checks: &[Check]) -> bool {
-    checks.iter().all(|check| check.judgement == Judgement::Pass)
 }

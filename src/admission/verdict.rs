@@ -156,7 +156,7 @@ fn admitted(
         approval,
         arrived: match &snapshot.arrival {
             Arrival::Commit(arrived) => Some(arrived.commit.clone()),
-            Arrival::LocalFile => None,
+            Arrival::LocalFile | Arrival::Unknown { .. } => None,
         },
         head: snapshot.head.clone(),
         backend: places::backend(action, rules).to_owned(),

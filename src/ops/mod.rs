@@ -6,7 +6,7 @@
 //! - `remote`, `credential`: where the ops repo is, and the login for it.
 //! - `git`: the only place that starts a process, with an environment of its own making; `environment` builds that.
 //! - `poll` with [`pktline`] and `local_refs`: "did the branch move?" without a process where that is possible.
-//! - `tree`, `objects`, `history`: entries, blobs, commits, and which commit brought what.
+//! - `tree`, `objects`, `history`, `line`: entries, blobs, commits, and which commit brought what.
 //! - `signature`, `signers`, `trust`: SSH signatures of commits, and the signed chain of the files that give power.
 //! - `publish` with `push`: one commit on top of a known head, or nothing.
 //!
@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod git;
 mod history;
+mod line;
 mod local_refs;
 mod mirror;
 mod objects;
@@ -32,6 +33,7 @@ mod trust;
 
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
+pub use line::Landed;
 pub use mirror::Mirror;
 pub use objects::{Blob, CommitInfo, Person};
 pub use publish::NewFile;

@@ -122,7 +122,7 @@ pub(super) fn raw_changes(bytes: &[u8]) -> Result<Vec<Change>, OpsError> {
     Ok(changes)
 }
 
-fn raw_change(about: &[u8], path: &[u8]) -> Option<Change> {
+pub(super) fn raw_change(about: &[u8], path: &[u8]) -> Option<Change> {
     let mut words = about.strip_prefix(b":")?.split(|b| *b == b' ');
     let (old_mode, new_mode) = (words.next()?, words.next()?);
     let (old_id, new_id) = (words.next()?, words.next()?);

@@ -148,6 +148,11 @@ impl CommitId {
 }
 
 impl BlobId {
+    /// The id that git gives to these bytes in a repository that uses SHA-256.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(sha256_hex(&[format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat()))
+    }
+
     /// The first ten digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..10).unwrap_or(&self.0)

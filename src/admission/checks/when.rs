@@ -90,6 +90,8 @@ fn cycle_through(action: &Action, known: &BTreeMap<ActionId, Dependency>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::action::result::ResultState;
     use crate::admission::testing::{good, outcome, rules};
@@ -104,7 +106,7 @@ mod tests {
 
     fn depending<const N: usize>(known: [(&str, Dependency); N]) -> Snapshot {
         let names: Vec<String> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        let dependencies = known.map(|(name, what)| (id(name), what)).into();
+        let dependencies = Arc::new(known.map(|(name, what)| (id(name), what)).into());
         Snapshot { dependencies, ..good().adding(&format!("depends_on = [{}]", names.join(", "))) }
     }
 
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(of(&depending([("a", Dependency::Succeeded), ("b", pending)])), "wait (dependency_pending)");
         assert_eq!(of(&depending([("a", Dependency::Unknown)])), "wait (dependency_pending)");
         let mut nothing_known = depending([("a", Dependency::Succeeded)]);
-        nothing_known.dependencies.clear();
+        nothing_known.dependencies = Arc::default();
         assert_eq!(of(&nothing_known), "wait (dependency_pending)");
     }
 
@@ -140,14 +142,14 @@ mod tests {
     fn a_circle_is_found_over_any_number_of_steps() {
         let on = |name: &str| Dependency::Pending { on: [id(name)].into() };
         let mut snapshot = depending([("a", on("b"))]);
-        snapshot.dependencies.insert(id("b"), on("rotate-keys"));
+        Arc::make_mut(&mut snapshot.dependencies).insert(id("b"), on("rotate-keys"));
         assert_eq!(of(&snapshot), "fail (dependency_cycle)");
         assert!(
             crate::admission::testing::check(&snapshot, &rules(), 7)
                 .message
                 .contains("rotate-keys → a → b → rotate-keys")
         );
-        snapshot.dependencies.insert(id("b"), on("a"));
+        Arc::make_mut(&mut snapshot.dependencies).insert(id("b"), on("a"));
         assert_eq!(of(&snapshot), "wait (dependency_pending)", "a circle of others is theirs");
     }
 }

@@ -71,6 +71,7 @@ pub(in crate::admission) fn judge(snapshot: &Snapshot, rules: &Rules, reading: &
     let arrived = match &snapshot.arrival {
         Arrival::Commit(arrived) => arrived,
         Arrival::LocalFile => return local_file(rules),
+        Arrival::Unknown { detail } => return (RULE.wait(Reason::EvidenceUnavailable, detail), None),
     };
     if let Some(refused) = claimed_direct(action, tier.tier) {
         return (refused.because([arrived.words(&snapshot.entry)]), None);
@@ -120,7 +121,6 @@ fn not_configured(tier: Tier) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::snapshot::Signature;
     use crate::admission::testing::{good, outcome, rejection, rules};
     use crate::admission::verdict::{Verdict, admit};
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn low_needs_no_signature() {
-        let snapshot = good().with_policy(LOW).with_signature(Signature::NotAsked);
+        let snapshot = good().with_policy(LOW).with_signature(None);
         let Verdict::Admitted(admitted) = admit(&snapshot, &rules()).verdict else { panic!("it is low") };
         assert_eq!((admitted.tier, admitted.approval.how), (Tier::Low, How::Branch));
         assert_eq!(admitted.formula.script.bytes, b"echo newer", "low runs what stands at the head");
@@ -148,6 +148,12 @@ mod tests {
         let unset = Rules { approval: None, ..rules() };
         assert_eq!(rejection(&good(), &unset), Some(Reason::ApprovalNotConfigured));
         assert_eq!(outcome(&good().with_policy(LOW), &unset, 5), "pass");
+    }
+
+    #[test]
+    fn an_action_of_unknown_origin_waits_even_when_it_is_low() {
+        let snapshot = Snapshot { arrival: Arrival::Unknown { detail: "git was stopped".to_owned() }, ..good() };
+        assert_eq!(outcome(&snapshot.with_policy(LOW), &rules(), 5), "wait (evidence_unavailable)");
     }
 
     #[test]

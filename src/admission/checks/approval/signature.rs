@@ -1,52 +1,68 @@
 //! Medium and high without a forge: the commit that brought the action's bytes is signed by a key that was trusted before it,
 //! and the formula comes from that commit's tree.
 
+use std::collections::BTreeSet;
+
 use super::{Approval, How, RULE};
 use crate::action::Tier;
 use crate::action::reason::Reason;
 use crate::admission::check::{Check, listed};
 use crate::admission::reading::Reading;
 use crate::admission::rules::Rules;
-use crate::admission::snapshot::{Arrived, Signature, Source};
+use crate::admission::snapshot::{Arrived, Source, TrustedFile};
+use crate::ops::{Signature, signers};
 
 pub(super) fn judge(tier: Tier, arrived: &Arrived, rules: &Rules, reading: &Reading) -> (Check, Option<Approval>) {
     let (check, approval) = match &arrived.signature {
-        Signature::Good { principal, key } => signed(tier, principal, key, arrived, rules, reading),
-        unproven => (refused(tier, unproven), None),
+        Some(Signature::Good { principal, key }) => signed(tier, &Signer { principal, key }, arrived, rules, reading),
+        Some(unproven) => (refused(tier, unproven), None),
+        None => (RULE.wait(Reason::EvidenceUnavailable, "the signature was not verified"), None),
     };
     (check.because(&arrived.signers.evidence).because(bundle_words(arrived, reading)), approval)
 }
 
 fn refused(tier: Tier, signature: &Signature) -> Check {
-    let sign = "have the action committed again under a new id, in a commit signed by one of vault/allowed_signers";
-    match signature {
-        Signature::Unsigned => RULE
-            .fail(Reason::NotSigned, format!("{tier} needs a signed commit, and the one that brought it is not"))
-            .help(sign),
-        Signature::Bad { detail } => {
-            RULE.fail(Reason::SignatureInvalid, format!("the signature does not verify: {detail}")).help(sign)
+    let (reason, words) = match signature {
+        Signature::Untrusted { key } => (
+            Reason::SignerNotAllowed,
+            format!("it is signed by key {key}, which was not in vault/allowed_signers before it"),
+        ),
+        Signature::Bad { detail } => (Reason::SignatureInvalid, format!("the signature does not verify: {detail}")),
+        Signature::Unsupported { format } => {
+            (Reason::SignatureInvalid, format!("it is signed in a way that is not looked at: {format}"))
         }
-        Signature::UnknownKey { detail } => {
-            let words = format!("it is signed by a key that was not in vault/allowed_signers before it: {detail}");
-            RULE.fail(Reason::SignerNotAllowed, words).help(sign)
+        Signature::None | Signature::Good { .. } => {
+            (Reason::NotSigned, format!("{tier} needs a signed commit, and the one that brought it is not"))
         }
-        Signature::NotAsked | Signature::Good { .. } => {
-            RULE.wait(Reason::EvidenceUnavailable, "the signature was not verified")
-        }
+    };
+    RULE.fail(reason, words)
+        .help("have it committed under a new id, in a commit signed by one of vault/allowed_signers")
+}
+
+/// Whose signature it is, by the trusted list.
+struct Signer<'a> {
+    principal: &'a str,
+    key: &'a str,
+}
+
+impl Signer<'_> {
+    /// The list may give several names to one key: any of them may stand in the config.
+    fn is_among(&self, may: &BTreeSet<String>, list: &TrustedFile) -> bool {
+        let names = list.bytes.as_ref().map(|bytes| signers::principals(bytes, self.key)).unwrap_or_default();
+        may.contains(self.principal) || names.iter().any(|name| may.contains(name))
     }
 }
 
 fn signed(
     tier: Tier,
-    principal: &str,
-    key: &str,
+    signer: &Signer<'_>,
     arrived: &Arrived,
     rules: &Rules,
     reading: &Reading,
 ) -> (Check, Option<Approval>) {
-    let who = printable_signer(principal, key);
+    let who = format!("{} with key {}", signer.principal, signer.key);
     let may = rules.signers(tier);
-    if !may.is_empty() && !may.contains(principal) {
+    if !may.is_empty() && !signer.is_among(may, &arrived.signers) {
         let words = format!("signed by {who}, who may not approve {tier}: that is for {}", listed(may));
         return (RULE.fail(Reason::SignerNotAllowed, words), None);
     }
@@ -60,13 +76,9 @@ fn signed(
         let words = "the formula was not read from the commit that is signed";
         return (RULE.wait(Reason::EvidenceUnavailable, words), None);
     }
-    let approval =
-        Approval { how: How::Signature, by: vec![principal.to_owned()], commit: Some(arrived.commit.clone()) };
-    (RULE.pass(format!("{tier}: the commit that brought it is signed by {who}")), Some(approval))
-}
-
-fn printable_signer(principal: &str, key: &str) -> String {
-    format!("{principal} with key {key}")
+    let (by, commit) = (vec![signer.principal.to_owned()], Some(arrived.commit.clone()));
+    let check = RULE.pass(format!("{tier}: the commit that brought it is signed by {who}"));
+    (check, Some(Approval { how: How::Signature, by, commit }))
 }
 
 /// A formula of the ops repo must be the signed commit's; one from elsewhere is the config's choice, pinned by its hash.
@@ -89,9 +101,10 @@ fn bundle_words(arrived: &Arrived, reading: &Reading) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::admission::rules::Rules;
-    use crate::admission::snapshot::{Signature, Snapshot};
+    use crate::admission::snapshot::Snapshot;
     use crate::admission::testing::{check, commit, formula, good, outcome, rules};
     use crate::admission::verdict::{Verdict, admit};
+    use crate::ops::Signature;
 
     fn of(snapshot: &Snapshot) -> String {
         outcome(snapshot, &rules(), 5)
@@ -99,15 +112,16 @@ mod tests {
 
     #[test]
     fn what_does_not_prove_an_approval_is_rejected() {
-        let detail = || "git says no".to_owned();
-        assert_eq!(of(&good().with_signature(Signature::Unsigned)), "fail (not_signed)");
-        assert_eq!(of(&good().with_signature(Signature::Bad { detail: detail() })), "fail (signature_invalid)");
-        assert_eq!(of(&good().with_signature(Signature::UnknownKey { detail: detail() })), "fail (signer_not_allowed)");
+        let signature = |signature| of(&good().with_signature(Some(signature)));
+        assert_eq!(signature(Signature::None), "fail (not_signed)");
+        assert_eq!(signature(Signature::Bad { detail: "no".to_owned() }), "fail (signature_invalid)");
+        assert_eq!(signature(Signature::Unsupported { format: "PGP".to_owned() }), "fail (signature_invalid)");
+        assert_eq!(signature(Signature::Untrusted { key: "SHA256:x".to_owned() }), "fail (signer_not_allowed)");
     }
 
     #[test]
     fn a_signature_that_nobody_verified_is_not_taken_for_a_good_one() {
-        assert_eq!(of(&good().with_signature(Signature::NotAsked)), "wait (evidence_unavailable)");
+        assert_eq!(of(&good().with_signature(None)), "wait (evidence_unavailable)");
     }
 
     #[test]

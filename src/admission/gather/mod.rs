@@ -1,0 +1,376 @@
+//! The rim of admission: asks git, the journal and the secret provider, and makes [`Snapshot`]s. Everything behind it is pure.
+//!
+//! A batch is gathered at once: the number of processes depends on the number of commits that changed something that counts, and
+//! not on the number of actions. Only a signature costs one for each signed commit.
+//!
+//! What concerns one action alone and cannot be found out stands in its snapshot and makes it wait; what concerns all of them
+//! is a [`GatherError`], and the whole batch waits.
+
+mod arrivals;
+mod dependencies;
+mod formulas;
+mod ledger;
+mod power;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::arrivals::{Arrivals, Origin};
+use self::dependencies::World;
+pub use self::formulas::{FormulaSource, Tree};
+pub use self::ledger::{Ledger, LedgerError};
+use self::power::{Power, Powers};
+use super::reading::{bare_tier, read_action};
+use super::rules::Rules;
+use super::snapshot::{
+    Arrival, Arrived, Availability, Content, Dependency, Earlier, Entry, FormulaAnswer, ResultEntry, Rewritten,
+    Snapshot,
+};
+use crate::action::source::MAX_BYTES;
+use crate::action::{Action, Tier};
+use crate::grant::{Presence, SecretProvider};
+use crate::ops::{self, Blob, Mirror, Mode, OpsError};
+use crate::support::ids::{ActionId, BlobId, CommitId, FormulaName, SecretName};
+
+/// Why a batch could not be looked at. All of its actions wait.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// The mirror did not answer.
+    #[error("reading the ops repo")]
+    Ops(#[from] OpsError),
+    /// The journal did not answer.
+    #[error("asking the journal")]
+    Ledger(#[from] LedgerError),
+}
+
+/// What is the same for all actions of a batch.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The commit whose tree is looked at.
+    pub head: CommitId,
+    /// Set where the primary branch did not move forward and nobody has acknowledged it.
+    pub rewritten: Option<Rewritten>,
+    /// The backends that this dispatcher has.
+    pub backends: BTreeMap<String, Availability>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Gathers snapshots. Keeps what does not change between two heads; one for each ops repo and process.
+#[derive(Debug)]
+pub struct Gatherer {
+    mirror: Mirror,
+    folder: String,
+    sources: Vec<FormulaSource>,
+    arrivals: Arrivals,
+    powers: Powers,
+}
+
+/// What one action asks for, as far as it can be read.
+struct Asked {
+    entry: Entry,
+    action: Option<Action>,
+    arrival: Result<Arc<Origin>, String>,
+    power: Arc<Power>,
+    /// The tier by the policy and the action's own claim; the formula may still raise it.
+    tier: Tier,
+}
+
+type Answers = BTreeMap<FormulaName, FormulaAnswer>;
+
+impl Gatherer {
+    /// `folder` is `ops.actions`, `root` is `approval.trust_root`; `sources` are asked in this order, after the ops repo.
+    pub fn new(mirror: Mirror, folder: &str, root: Option<CommitId>, sources: Vec<FormulaSource>) -> Self {
+        Self {
+            arrivals: Arrivals::new(mirror.clone(), folder, formulas::FOLDER),
+            powers: Powers::new(mirror.clone(), root),
+            folder: folder.to_owned(),
+            mirror,
+            sources,
+        }
+    }
+
+    /// The snapshots of `entries`, which stand in the tree of the scene's head, in the same order.
+    pub async fn gather(
+        &self,
+        scene: &Scene,
+        entries: &[ops::Entry],
+        rules: &Rules,
+        ledger: &dyn Ledger,
+        secrets: &dyn SecretProvider,
+    ) -> Result<Vec<Snapshot>, GatherError> {
+        let mut entries = read_entries(&self.mirror, &self.folder, entries).await?;
+        let earlier = self.history(&mut entries, &scene.head, ledger).await?;
+        let asked = self.ask(entries, &scene.head).await?;
+        let answers = Gathered {
+            earlier,
+            results: self.results(&asked, scene).await?,
+            at_head: self.formulas_at(&scene.head, names(&asked)).await?,
+            presence: presence(&asked, rules, secrets).await,
+            dependencies: Arc::new(self.dependencies(&asked, &scene.head, ledger).await?),
+        };
+        let mut at_arrival: BTreeMap<CommitId, Answers> = BTreeMap::new();
+        for (commit, names) in above_low(&asked, &answers.at_head) {
+            let found = self.formulas_at(&commit, names).await?;
+            at_arrival.insert(commit, found);
+        }
+        let mut snapshots = Vec::with_capacity(asked.len());
+        for one in asked {
+            snapshots.push(self.assemble(one, scene, &answers, &at_arrival).await);
+        }
+        Ok(snapshots)
+    }
+
+    /// The snapshot of a file of this machine, for `dispatch once --action`: policy and formula are those of the head.
+    pub async fn gather_file(
+        &self,
+        scene: &Scene,
+        name: &str,
+        bytes: &[u8],
+        rules: &Rules,
+        secrets: &dyn SecretProvider,
+    ) -> Result<Snapshot, GatherError> {
+        let power = self.powers.at(Some(&scene.head)).await?;
+        let entry = local_entry(&self.folder, name, bytes);
+        let action = read_action(&entry).ok();
+        let asked = [Asked { entry, action, arrival: Err(String::new()), power, tier: Tier::High }];
+        let at_head = self.formulas_at(&scene.head, names(&asked)).await?;
+        let presence = presence(&asked, rules, secrets).await;
+        let [Asked { entry, action, power, .. }] = asked;
+        let formula = action.as_ref().and_then(|action| at_head.get(&action.formula));
+        let formula = formula.cloned().unwrap_or(FormulaAnswer::NotAsked);
+        Ok(Snapshot {
+            entry,
+            head: scene.head.clone(),
+            rewritten: scene.rewritten.clone(),
+            arrival: Arrival::LocalFile,
+            policy: power.policy.clone(),
+            formula_at_head: formula,
+            formula_at_arrival: FormulaAnswer::NotAsked,
+            secrets: presence,
+            backends: scene.backends.clone(),
+            earlier: None,
+            result: None,
+            dependencies: Arc::default(),
+            now: scene.now,
+        })
+    }
+
+    /// What the journal knows of each id; and which names are taken but for the case of their letters.
+    async fn history(
+        &self,
+        entries: &mut [Entry],
+        head: &CommitId,
+        ledger: &dyn Ledger,
+    ) -> Result<BTreeMap<ActionId, Earlier>, GatherError> {
+        let folded = |entry: &Entry| entry.stem().and_then(|stem| stem.to_lowercase().parse::<ActionId>().ok());
+        let earlier = ledger.earlier(&entries.iter().filter_map(folded).collect()).await?;
+        let strange: Vec<&mut Entry> =
+            entries.iter_mut().filter(|entry| entry.id().is_none() && folded(entry).is_some()).collect();
+        let paths: Vec<String> =
+            strange.iter().filter_map(|entry| Some(format!("{}/{}.toml", self.folder, folded(entry)?))).collect();
+        let beside = self.mirror.lookup(head, &paths).await?;
+        for (entry, beside) in strange.into_iter().zip(beside) {
+            let taken = folded(entry).filter(|id| beside.is_some() || earlier.contains_key(id));
+            entry.alike.extend(taken.map(String::from));
+        }
+        Ok(earlier)
+    }
+
+    /// Parses the actions, finds the commits that brought them and what counted before those.
+    async fn ask(&self, entries: Vec<Entry>, head: &CommitId) -> Result<Vec<Asked>, GatherError> {
+        let wanted: Vec<_> = entries.iter().map(|entry| (entry.path.clone(), entry.blob.clone())).collect();
+        let origins = self.arrivals.find(head, &wanted).await?;
+        let mut asked = Vec::with_capacity(entries.len());
+        for (entry, arrival) in entries.into_iter().zip(origins) {
+            let action = read_action(&entry).ok();
+            let (arrival, power) = match arrival {
+                Ok(origin) => match self.powers.at(origin.power_at.as_ref()).await {
+                    Ok(power) => (Ok(origin), power),
+                    Err(error) => (Err(chain(&error)), Arc::default()),
+                },
+                Err(detail) => (Err(detail), Arc::default()),
+            };
+            let tier = bare_tier(action.as_ref(), &power.policy);
+            asked.push(Asked { entry, action, arrival, power, tier });
+        }
+        Ok(asked)
+    }
+
+    /// The result files that stand in the tree: beside the action, and in the folders of the months in which it could be.
+    async fn results(&self, asked: &[Asked], scene: &Scene) -> Result<BTreeMap<ActionId, ResultEntry>, GatherError> {
+        let mut places: Vec<(ActionId, String)> = Vec::new();
+        for one in asked {
+            let Some(id) = one.entry.id() else { continue };
+            let arrived = one.arrival.as_ref().ok().map(|origin| origin.committed);
+            let months: BTreeSet<String> =
+                arrived.into_iter().chain([scene.now]).map(|at| at.strftime("%Y/%m").to_string()).collect();
+            places.push((id.clone(), format!("{}/{id}.result.json", self.folder)));
+            places.extend(months.iter().map(|month| (id.clone(), format!("vault/results/{month}/{id}.result.json"))));
+        }
+        let paths: Vec<String> = places.iter().map(|(_, path)| path.clone()).collect();
+        let found = self.mirror.lookup(&scene.head, &paths).await?;
+        let found = places
+            .into_iter()
+            .zip(found)
+            .filter_map(|((id, path), entry)| Some((id, ResultEntry { path, blob: entry?.object })));
+        Ok(found.collect())
+    }
+
+    /// The formulas as the ops repo at `commit` and then the other sources have them; every name gets an answer.
+    async fn formulas_at(&self, commit: &CommitId, names: BTreeSet<FormulaName>) -> Result<Answers, GatherError> {
+        let mut found = formulas::in_ops(&self.mirror, commit, &names).await?;
+        let missing: BTreeSet<FormulaName> = names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
+        found.extend(formulas::in_sources(&self.sources, &missing).await?);
+        let looked_in = formulas::looked_in(&self.sources);
+        for name in missing {
+            found.entry(name).or_insert_with(|| FormulaAnswer::NotFound { looked_in: looked_in.clone() });
+        }
+        Ok(found)
+    }
+
+    async fn dependencies(
+        &self,
+        asked: &[Asked],
+        head: &CommitId,
+        ledger: &dyn Ledger,
+    ) -> Result<BTreeMap<ActionId, Dependency>, GatherError> {
+        let world = World { mirror: &self.mirror, ledger, folder: &self.folder, head };
+        let actions = asked.iter().filter_map(|one| one.action.as_ref());
+        world.dependencies(actions.flat_map(|action| action.depends_on.clone()).collect()).await
+    }
+
+    async fn assemble(
+        &self,
+        asked: Asked,
+        scene: &Scene,
+        answers: &Gathered,
+        at_arrival: &BTreeMap<CommitId, Answers>,
+    ) -> Snapshot {
+        let formula = asked.action.as_ref().map(|action| &action.formula);
+        let at_head = formula.and_then(|name| answers.at_head.get(name)).cloned();
+        let approved = asked.arrival.as_ref().ok().and_then(|origin| {
+            let answer = at_arrival.get(&origin.formulas_at)?.get(formula?)?;
+            Some(formulas::as_of(answer, &origin.commit))
+        });
+        let id = asked.entry.id();
+        let wants_signature = approved.is_some();
+        Snapshot {
+            head: scene.head.clone(),
+            rewritten: scene.rewritten.clone(),
+            policy: asked.power.policy.clone(),
+            arrival: self.arrival(&asked, wants_signature).await,
+            formula_at_head: at_head.unwrap_or(FormulaAnswer::NotAsked),
+            formula_at_arrival: approved.unwrap_or(FormulaAnswer::NotAsked),
+            secrets: answers.presence.clone(),
+            backends: scene.backends.clone(),
+            earlier: id.as_ref().and_then(|id| answers.earlier.get(id)).cloned(),
+            result: id.as_ref().and_then(|id| answers.results.get(id)).cloned(),
+            dependencies: Arc::clone(&answers.dependencies),
+            now: scene.now,
+            entry: asked.entry,
+        }
+    }
+
+    async fn arrival(&self, asked: &Asked, wants_signature: bool) -> Arrival {
+        let origin = match &asked.arrival {
+            Ok(origin) => origin,
+            Err(detail) => return Arrival::Unknown { detail: detail.clone() },
+        };
+        let signature = if wants_signature {
+            match self.powers.signature(&origin.commit, &asked.power.signers).await {
+                Ok(signature) => Some(signature),
+                Err(error) => return Arrival::Unknown { detail: chain(&error) },
+            }
+        } else {
+            None
+        };
+        let Origin { commit, parent, author, committed, .. } = Origin::clone(origin);
+        Arrival::Commit(Box::new(Arrived {
+            commit,
+            parent,
+            author,
+            committed,
+            signers: asked.power.signers.clone(),
+            signature,
+        }))
+    }
+}
+
+/// The answers that the actions of one batch share.
+struct Gathered {
+    earlier: BTreeMap<ActionId, Earlier>,
+    results: BTreeMap<ActionId, ResultEntry>,
+    at_head: Answers,
+    presence: BTreeMap<SecretName, Presence>,
+    dependencies: Arc<BTreeMap<ActionId, Dependency>>,
+}
+
+/// Entries with their bytes: one question for all of them.
+async fn read_entries(mirror: &Mirror, folder: &str, entries: &[ops::Entry]) -> Result<Vec<Entry>, OpsError> {
+    let files: Vec<BlobId> =
+        entries.iter().filter(|entry| entry.mode.is_file()).map(|entry| entry.object.clone()).collect();
+    let blobs = mirror.blobs(&files, u64::try_from(MAX_BYTES).unwrap_or(u64::MAX)).await?;
+    entries.iter().map(|entry| read_entry(folder, entry, &blobs)).collect()
+}
+
+fn read_entry(folder: &str, entry: &ops::Entry, blobs: &BTreeMap<BlobId, Blob>) -> Result<Entry, OpsError> {
+    let content = match (entry.mode, blobs.get(&entry.object)) {
+        (Mode::File | Mode::Executable, Some(Blob::Whole(bytes))) => Content::File(bytes.as_slice().into()),
+        (Mode::File | Mode::Executable, Some(Blob::TooLarge { size })) => Content::TooLarge { size: *size },
+        (Mode::File | Mode::Executable, None) => {
+            return Err(OpsError::Missing { what: format!("{} ({})", entry.path, entry.object) });
+        }
+        (Mode::Submodule, _) => Content::Submodule,
+        (Mode::Symlink | Mode::Folder | Mode::Other, _) => Content::Symlink,
+    };
+    let path = entry.path.as_str().map_or_else(|| entry.path.to_string(), str::to_owned);
+    Ok(Entry { path, folder: folder.to_owned(), blob: entry.object.clone(), content, alike: BTreeSet::new() })
+}
+
+/// A file of this machine, named as it would be in the ops repo. Its id is the one that git would give it with SHA-256.
+fn local_entry(folder: &str, name: &str, bytes: &[u8]) -> Entry {
+    let content = if bytes.len() > MAX_BYTES {
+        Content::TooLarge { size: u64::try_from(bytes.len()).unwrap_or(u64::MAX) }
+    } else {
+        Content::File(bytes.into())
+    };
+    let (path, blob) = (format!("{folder}/{name}"), BlobId::of_bytes(bytes));
+    Entry { path, folder: folder.to_owned(), blob, content, alike: BTreeSet::new() }
+}
+
+fn names(asked: &[Asked]) -> BTreeSet<FormulaName> {
+    asked.iter().filter_map(|one| Some(one.action.as_ref()?.formula.clone())).collect()
+}
+
+/// The formulas that are needed in the version that arrived with an action: those above low, by whoever's word.
+fn above_low(asked: &[Asked], at_head: &Answers) -> BTreeMap<CommitId, BTreeSet<FormulaName>> {
+    let mut wanted: BTreeMap<CommitId, BTreeSet<FormulaName>> = BTreeMap::new();
+    for one in asked {
+        let (Some(action), Ok(origin)) = (&one.action, &one.arrival) else { continue };
+        let claimed = at_head.get(&action.formula).and_then(super::reading::claimed_tier);
+        if one.tier > Tier::Low || claimed > Some(Tier::Low) {
+            wanted.entry(origin.formulas_at.clone()).or_default().insert(action.formula.clone());
+        }
+    }
+    wanted
+}
+
+/// Only secrets of the allowlist are asked for: an action cannot find out what else the provider has.
+async fn presence(asked: &[Asked], rules: &Rules, provider: &dyn SecretProvider) -> BTreeMap<SecretName, Presence> {
+    let named = asked.iter().filter_map(|one| one.action.as_ref()).flat_map(|action| &action.secrets);
+    let wanted: BTreeSet<&SecretName> = named.filter(|name| rules.secrets.contains(*name)).collect();
+    let mut known = BTreeMap::new();
+    for name in wanted {
+        known.insert(name.clone(), provider.presence(name).await);
+    }
+    known
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
