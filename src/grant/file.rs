@@ -165,11 +165,27 @@ impl FileProvider {
     }
 
     fn check_now(&self) -> Result<(), GrantError> {
-        fs::read_dir(&self.directory).map_err(|source| GrantError::Misconfigured {
-            detail: format!("the folder of secrets {} cannot be read: {source}", self.directory.display()),
-            fix: "set secrets.file.directory to a folder that the dispatcher's user can read".to_owned(),
-        })?;
+        self.check_directory()?;
         self.identities().map(drop)
+    }
+
+    /// The folder must be readable, and not writable by everyone: sealing needs no secret, so that whoever can write there can
+    /// give a run another credential than the one that was meant.
+    fn check_directory(&self) -> Result<(), GrantError> {
+        let path = self.directory.display();
+        let unreadable = |source: io::Error| GrantError::Misconfigured {
+            detail: format!("the folder of secrets {path} cannot be read: {source}"),
+            fix: "set secrets.file.directory to a folder that the dispatcher's user can read".to_owned(),
+        };
+        fs::read_dir(&self.directory).map_err(unreadable)?;
+        let mode = fs::metadata(&self.directory).map_err(unreadable)?.mode();
+        if mode & 0o002 == 0 {
+            return Ok(());
+        }
+        Err(GrantError::Misconfigured {
+            detail: format!("everyone may write to the folder of secrets {path}"),
+            fix: format!("run `chmod o-w {path}`"),
+        })
     }
 
     /// Runs `work` where it may wait for the disk. When the caller goes away it ends by itself, and its values are wiped.

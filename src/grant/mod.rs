@@ -1,6 +1,6 @@
 //! What a run may know: secret providers behind one trait.
 //!
-//! - [`file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
+//! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
 //! - [`seal`]: age itself: identities, sealing, opening (pure: bytes in, bytes out).
 //! - [`value`]: what may be a secret's value (pure).
 //!

@@ -211,6 +211,18 @@ async fn an_identity_that_others_may_read_is_refused_with_the_command_that_mends
 }
 
 #[tokio::test]
+async fn a_folder_that_everyone_may_write_to_is_refused() {
+    let setup = setup();
+    fs::set_permissions(&setup.provider.directory, fs::Permissions::from_mode(0o775)).unwrap();
+    setup.provider.check().await.unwrap();
+    fs::set_permissions(&setup.provider.directory, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(
+        setup.shown(&setup.provider.check().await.unwrap_err()),
+        "the secret provider cannot be used: everyone may write to the folder of secrets /secrets; run `chmod o-w /secrets`"
+    );
+}
+
+#[tokio::test]
 async fn check_names_what_is_wrong_with_the_setup() {
     let setup = setup();
     let error = |setup: &Setup, error: GrantError| setup.shown(&error);
