@@ -10,13 +10,15 @@ pub mod config_show;
 pub mod control;
 pub mod daemon;
 pub mod error;
+mod inside;
 pub mod invocation;
 pub mod logging;
 pub mod man;
 pub mod output;
 pub mod render;
+mod runner;
 pub mod schema;
-pub mod supervise;
+mod supervise;
 pub mod view;
 
 use std::ffi::OsString;
@@ -33,8 +35,8 @@ use output::{Format, Output, Paint, When, complain};
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|verb| verb == supervise::VERB) {
-        return supervise::run(arguments.into_iter().skip(2));
+    if let Some(code) = inside::run(&arguments) {
+        return code;
     }
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
