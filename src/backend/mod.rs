@@ -2,6 +2,8 @@
 //!
 //! The contract stands on [`Backend`].
 
+#[cfg(any(test, feature = "fault-points"))]
+pub mod fake;
 pub mod local;
 
 use std::fmt::Debug;

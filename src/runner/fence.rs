@@ -58,12 +58,12 @@ pub fn take(path: &Path, who: &str) -> Result<(), FenceError> {
 /// Closes the fence for good, unless a run has taken it. May be called again: it answers the same.
 ///
 /// A marker whose content cannot be read or is empty (its maker was stopped between making and writing it) counts as a run's,
-/// since that is the answer after which nothing is repeated.
+/// since that is the answer after which nothing is repeated. A seal is never empty: it is a hard link to a file that is whole.
 ///
 /// # Errors
 /// Any file error; nothing is known then.
 pub fn seal(path: &Path) -> io::Result<Sealed> {
-    match create(path, SEAL) {
+    match link_whole(path, SEAL) {
         Ok(()) => Ok(Sealed::NothingRan),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(match holder(path) {
             by if by == SEAL => Sealed::NothingRan,
@@ -71,6 +71,27 @@ pub fn seal(path: &Path) -> io::Result<Sealed> {
         }),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the fence was sealed, without touching it.
+///
+/// # Errors
+/// Any file error but its absence.
+pub fn is_sealed(path: &Path) -> io::Result<bool> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(bytes == SEAL.as_bytes()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn link_whole(path: &Path, content: &str) -> io::Result<()> {
+    let whole = path.with_extension("seal");
+    durable::replace(&whole, content.as_bytes())?;
+    fault::point("runner.seal.before")?;
+    fs::hard_link(&whole, path)?;
+    durable::sync_folder(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    fault::point("runner.seal.after")
 }
 
 fn create(path: &Path, content: &str) -> io::Result<()> {

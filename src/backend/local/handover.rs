@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use zeroize::Zeroizing;
 
 use crate::runner::envelope::Envelope;
+use crate::runner::wire::EnvelopeError;
 
 /// What the supervisor says on its stdout once it holds the handover and is on record.
 pub(super) const READY: &[u8] = b"ready\n";
@@ -15,8 +16,8 @@ pub(super) const READY: &[u8] = b"ready\n";
 const MAX: u64 = 64 << 20;
 
 /// The bytes to write to the supervisor.
-pub(super) fn frame(envelope: &Envelope) -> io::Result<Zeroizing<Vec<u8>>> {
-    let document = document(envelope)?;
+pub(super) fn frame(envelope: &Envelope) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let document = envelope.to_handover()?;
     let mut framed = Zeroizing::new(Vec::with_capacity(8 + document.len()));
     framed.extend_from_slice(&(document.len() as u64).to_be_bytes());
     framed.extend_from_slice(&document);
@@ -31,10 +32,6 @@ pub(super) fn receive(mut from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut document = Zeroizing::new(vec![0; usize::try_from(length).map_err(io::Error::other)?]);
     from.read_exact(&mut document)?;
     Ok(document)
-}
-
-fn document(envelope: &Envelope) -> io::Result<Zeroizing<Vec<u8>>> {
-    Ok(Zeroizing::new(envelope.script.bytes.clone()))
 }
 
 #[cfg(test)]

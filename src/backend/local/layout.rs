@@ -5,7 +5,7 @@
 //! formula may begin), `exit.json` (the supervisor's, at the end), the event segments and the work directory.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -14,11 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{Identity, Life};
 use crate::backend::End;
+use crate::runner::fence::{self, Sealed};
 use crate::support::durable;
 use crate::support::ids::{LaunchKey, RunId};
-
-/// The first word of a fence that was made in order that nothing runs.
-const SEALED: &[u8] = b"sealed";
 
 /// `launch.json`: what the supervisor needs besides the handover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +110,7 @@ impl LaunchDir {
     }
 
     pub(super) fn is_sealed(&self) -> io::Result<bool> {
-        match fs::read(self.fence()) {
-            Ok(bytes) => Ok(bytes.starts_with(SEALED)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        fence::is_sealed(&self.fence())
     }
 
     /// Decides, for good, whether this launch happened. Where nothing speaks for it, takes the fence, so that a supervisor
@@ -128,25 +122,10 @@ impl LaunchDir {
         if self.exit_file().exists() || matches!(self.life()?, Life::Running(_)) {
             return Ok(Fate::Launched);
         }
-        match self.seal() {
-            Ok(()) => Ok(Fate::Sealed),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(if self.is_sealed()? { Fate::Sealed } else { Fate::Launched })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes the fence by a hard link to a file that is whole already: a fence made in place would be empty for a moment,
-    /// and a death in that moment would leave one that nobody could tell from a run's.
-    fn seal(&self) -> io::Result<()> {
-        let whole = self.0.join("seal");
-        let mut file = fs::File::create(&whole)?;
-        file.write_all(SEALED)?;
-        file.write_all(b": nothing ran under this launch, and nothing can any more\n")?;
-        file.sync_all()?;
-        fs::hard_link(&whole, self.fence())?;
-        durable::sync_folder(&self.0)
+        Ok(match fence::seal(&self.fence())? {
+            Sealed::NothingRan => Fate::Sealed,
+            Sealed::RunBegan { .. } => Fate::Launched,
+        })
     }
 }
 
@@ -205,14 +184,6 @@ mod tests {
         let (_folder, dir) = launch_dir();
         durable::create_exclusive(&dir.fence(), b"").unwrap();
         assert_eq!(dir.decide().unwrap(), Fate::Launched);
-    }
-
-    #[test]
-    fn a_seal_that_was_interrupted_half_way_is_made_again() {
-        let (_folder, dir) = launch_dir();
-        fs::write(dir.path().join("seal"), "se").unwrap();
-        assert_eq!(dir.decide().unwrap(), Fate::Sealed);
-        assert!(dir.is_sealed().unwrap());
     }
 
     #[test]
