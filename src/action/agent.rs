@@ -124,7 +124,7 @@ fn refuse_path_outside(fields: &mut Fields<'_, '_>, file: &Spanned<&str>) {
 fn read_steps(fields: &mut Fields<'_, '_>) -> Vec<Step> {
     let Some(value) = fields.value("steps") else { return Vec::new() };
     let Some(items) = value.get_ref().as_array() else {
-        fields.refuse_type("steps", "a list of tables: `[[steps]]`", value);
+        fields.refuse_type("steps", "a list of tables: `[[steps]]`", value, None);
         return Vec::new();
     };
     items.iter().map(|item| read_step(fields, item)).collect()
@@ -132,7 +132,7 @@ fn read_steps(fields: &mut Fields<'_, '_>) -> Vec<Step> {
 
 fn read_step(fields: &mut Fields<'_, '_>, item: &Spanned<DeValue<'_>>) -> Step {
     let Some(table) = item.get_ref().as_table() else {
-        fields.refuse_type("steps[]", "a table", item);
+        fields.refuse_type("steps[]", "a table", item, None);
         return Step::default();
     };
     let findings: &mut Findings = &mut *fields.findings;

@@ -45,8 +45,8 @@ pub struct Diagnostic {
 /// Everything that is wrong with one file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    source: Source,
-    first: Diagnostic,
+    source: Box<Source>,
+    first: Box<Diagnostic>,
     rest: Vec<Diagnostic>,
     unlisted: usize,
 }
@@ -73,7 +73,7 @@ pub struct Described<'d> {
 impl Diagnostics {
     /// A file with one thing wrong.
     pub fn of_one(source: Source, finding: Diagnostic) -> Self {
-        Self { source, first: finding, rest: Vec::new(), unlisted: 0 }
+        Self { source: Box::new(source), first: Box::new(finding), rest: Vec::new(), unlisted: 0 }
     }
 
     /// The finding that stands first in the file; its reason is the reason of a rejection.
@@ -83,7 +83,7 @@ impl Diagnostics {
 
     /// All findings in the order of the file; those without a place come last.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        std::iter::once(&self.first).chain(&self.rest)
+        std::iter::once(self.first()).chain(&self.rest)
     }
 
     /// How many more there are than [`MAX_FINDINGS`].
@@ -198,7 +198,9 @@ impl Findings {
         });
         let mut list = list.into_iter();
         match (list.next(), value) {
-            (Some(first), _) => Err(Diagnostics { source, first, rest: list.collect(), unlisted }),
+            (Some(first), _) => {
+                Err(Diagnostics { rest: list.collect(), unlisted, ..Diagnostics::of_one(source, first) })
+            }
             (None, Some(value)) => Ok(value),
             (None, None) => Err(Diagnostics::of_one(source, unreadable())),
         }
