@@ -173,14 +173,12 @@ pub fn logs_tail(log: &str) -> String {
 }
 
 impl ActionResult {
-    /// The bytes that are committed: pretty JSON, one field a line, a newline at the end.
-    ///
-    /// # Errors
-    /// Never for a value of this type in practice; a failing serializer is passed on.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+    /// The text that is committed: pretty JSON, one field a line, a newline at the end.
+    pub fn to_text(&self) -> String {
+        // Serialising plain data with text keys into memory has no way to fail.
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
     }
 }
 

@@ -90,6 +90,16 @@ pub struct Admitted {
     pub evidence: Vec<String>,
 }
 
+impl Admitted {
+    /// Drops the bytes that ran and keeps their digests: for records that outlive the run.
+    pub fn drop_bytes(&mut self) {
+        let formula = &mut self.formula;
+        let pinned = [&mut self.action, &mut formula.script].into_iter();
+        let pinned = pinned.chain(&mut formula.meta).chain(formula.context_files.values_mut());
+        pinned.for_each(|pinned| pinned.bytes = Vec::new());
+    }
+}
+
 impl Pinned {
     /// Pins `bytes` as they are.
     pub fn of(bytes: &[u8]) -> Self {

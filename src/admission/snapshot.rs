@@ -272,7 +272,7 @@ impl Entry {
 
     /// The id under which a result of this entry could be filed; `None` where the entry has no claim to one.
     pub fn id(&self) -> Option<ActionId> {
-        self.stem()?.parse().ok()
+        ActionId::of_refused(self.stem()?)
     }
 }
 

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use crate::backend::local::{self, SuperviseError};
 
 /// The name of the verb.
-pub const VERB: &str = "local-supervise";
+pub(super) const VERB: &str = "local-supervise";
 
 /// Runs the verb. Its stderr is a file in the launch directory.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub(super) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut arguments = arguments.skip_while(|argument| argument != "--dir").skip(1);
     let Some(dir) = arguments.next().map(PathBuf::from) else {
         let _ = writeln!(std::io::stderr(), "{VERB} is started by the local backend, as: {VERB} --dir DIR");

@@ -1,1 +1,247 @@
-//! Placeholder.
+//! The loop: one approved action after the other, from the ops repo to its result.
+//!
+//! [`Dispatcher`] holds the parts and does one round of each on request; [`service`] keeps them going day and night, [`once`]
+//! takes them through until nothing is left to do. The parts know nothing of each other and meet in the journal:
+//!
+//! - [`pickup`]: did the primary branch move, and what does that bring?
+//! - [`judge`]: which of the requests seen are admitted?
+//! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
+//! - [`outbox`]: results to the ops repo.
+//! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`control`]: the unix socket for `dispatch cancel` and its like.
+
+pub mod control;
+pub mod crew;
+pub mod judge;
+pub mod lock;
+pub mod once;
+pub mod outbox;
+pub mod pickup;
+pub mod queue;
+pub mod service;
+pub mod settings;
+pub mod start;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::backend::Listed;
+use crate::run::journal::JournalError;
+use crate::run::record::Run;
+use crate::run::state::State;
+use crate::run::step::Step;
+use crew::{Crew, Wakes};
+use judge::{Judge, Judged};
+use lock::StateLock;
+use outbox::{Flushed, Outbox, OutboxError};
+use pickup::{Look, Pickup, PickupError};
+use settings::Settings;
+
+/// Key of the journal's named value that is set while a journal made anew has not been compared with the backends.
+const REBUILDING: &str = "rebuilding";
+
+/// How the parts fare, for `dispatch status`: the last trouble of each, until it is over.
+#[derive(Debug, Default)]
+pub struct Troubles(Mutex<BTreeMap<&'static str, String>>);
+
+impl Troubles {
+    /// Notes trouble of a part, once in the log for as long as it stays the same.
+    pub fn set(&self, part: &'static str, words: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(part) != Some(&words) {
+            tracing::warn!(part, "{words}");
+            all.insert(part, words);
+        }
+    }
+
+    /// The part is well.
+    pub fn clear(&self, part: &'static str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.remove(part).is_some() {
+            tracing::info!(part, "well again");
+        }
+    }
+
+    /// All troubles.
+    pub fn all(&self) -> BTreeMap<&'static str, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A dispatcher: everything opened, nothing going yet.
+#[derive(Debug)]
+pub struct Dispatcher {
+    pickup: Pickup,
+    judge: Judge,
+    outbox: tokio::sync::Mutex<Outbox>,
+    crew: Arc<Crew>,
+    wakes: Arc<Wakes>,
+    settings: watch::Sender<Arc<Settings>>,
+    draining: watch::Sender<bool>,
+    /// Becomes true with the first look at the ops repo that succeeded: before, nothing may begin, for the ops repo may hold
+    /// results that a journal restored from an older copy does not know of.
+    looked: watch::Sender<bool>,
+    troubles: Troubles,
+    _lock: StateLock,
+}
+
+impl Dispatcher {
+    /// Looks at the ops repo once, and records what is new.
+    ///
+    /// # Errors
+    /// [`PickupError`]: nothing was recorded.
+    pub async fn look(&self) -> Result<Look, PickupError> {
+        let look = self.pickup.look().await?;
+        if !matches!(look, Look::Rewritten { .. }) && !*self.looked.borrow() {
+            self.rebuild().await?;
+            self.take_up(|state| matches!(state, State::Granted | State::Launching)).await?;
+            self.looked.send_replace(true);
+        }
+        if matches!(look, Look::Moved { .. }) {
+            self.settle_stopped().await?;
+            self.wakes.judge.notify_one();
+        }
+        Ok(look)
+    }
+
+    /// Takes up what needs no look at the ops repo: what runs, and what only waits for its result to be made.
+    ///
+    /// # Errors
+    /// Any failure to read the journal.
+    pub async fn resume(&self) -> Result<(), JournalError> {
+        for run in self.crew.world().journal.unfinished().await? {
+            match run.state {
+                State::Admitted => self.crew.enqueue(&run),
+                State::Published => self.crew.clear_up(vec![run.id.clone()]),
+                State::Running | State::Cancelling | State::Finished | State::Rejected => self.crew.take_up(&run),
+                State::Seen | State::Granted | State::Launching | State::Settled => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_up(&self, which: impl Fn(State) -> bool) -> Result<(), JournalError> {
+        let unfinished = self.crew.world().journal.unfinished().await?;
+        unfinished.iter().filter(|run| which(run.state)).for_each(|run| self.crew.take_up(run));
+        Ok(())
+    }
+
+    /// Runs whose file was removed or changed before they were launched.
+    async fn settle_stopped(&self) -> Result<(), JournalError> {
+        for run in self.crew.world().journal.in_state(State::Finished).await? {
+            self.crew.dequeue(&run.id);
+            self.crew.take_up(&run);
+        }
+        for run in self.crew.world().journal.in_state(State::Seen).await? {
+            self.crew.dequeue(&run.id);
+        }
+        Ok(())
+    }
+
+    /// Compares a journal that was made anew with what the backends still know: what runs is adopted, and nothing is run again.
+    async fn rebuild(&self) -> Result<(), JournalError> {
+        let journal = &self.crew.world().journal;
+        let rebuilding = journal.get(REBUILDING).await?.is_some();
+        for (name, backend) in &self.crew.world().backends {
+            let listed = match backend.list().await {
+                Ok(listed) => listed,
+                Err(error) => {
+                    self.troubles.set("backend", format!("{name} cannot list its runs: {error}"));
+                    continue;
+                }
+            };
+            for found in listed {
+                self.compare(name, found, rebuilding).await?;
+            }
+        }
+        journal.set(REBUILDING, None).await
+    }
+
+    /// One run that a backend knows: published ones are cleared away, unknown ones adopted.
+    async fn compare(&self, backend: &str, found: Listed, rebuilding: bool) -> Result<(), JournalError> {
+        let journal = &self.crew.world().journal;
+        match journal.run(&found.run).await? {
+            Some(run) if run.state == State::Published => self.crew.clear_up(vec![run.id]),
+            Some(run) if run.state == State::Seen && rebuilding => self.adopt(backend, found).await?,
+            Some(_) => {}
+            None if !rebuilding => tracing::warn!(run = %found.run, backend, "a run that the journal does not know"),
+            None => {
+                let standing = journal.standing(vec![found.run.action().to_string()]).await?;
+                if standing.iter().all(Option::is_none) {
+                    self.adopt(backend, found).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn adopt(&self, backend: &str, found: Listed) -> Result<(), JournalError> {
+        tracing::warn!(run = %found.run, backend, "adopting a run that the lost journal knew");
+        let step = Step::Recover { handle: found.handle, backend: backend.to_owned() };
+        let run = self.crew.world().journal.step(&found.run, step).await?;
+        self.crew.take_up(&run);
+        Ok(())
+    }
+
+    /// Judges all requests that were seen and are neither admitted nor refused.
+    ///
+    /// # Errors
+    /// Any failure to read or write the journal.
+    pub async fn judge(&self) -> Result<Judged, JournalError> {
+        let settings = self.settings.borrow().clone();
+        let (judged, moved) = self.judge.pass(&settings.rules).await?;
+        for run in &moved {
+            match run.state {
+                State::Admitted => self.crew.enqueue(run),
+                State::Rejected => self.crew.take_up(run),
+                _ => {}
+            }
+        }
+        if !moved.is_empty() {
+            self.wakes.queue.notify_one();
+        }
+        Ok(judged)
+    }
+
+    /// Lets those runs begin whose turn it is. Answers how many began.
+    pub fn begin(&self) -> usize {
+        if *self.draining.borrow() || !*self.looked.borrow() {
+            return 0;
+        }
+        let settings = self.settings.borrow().clone();
+        self.crew.begin_ready(&settings.capacity)
+    }
+
+    /// Brings what is settled to the ops repo, once.
+    ///
+    /// # Errors
+    /// [`OutboxError`]: nothing is lost.
+    pub async fn flush(&self) -> Result<Flushed, OutboxError> {
+        let flushed = self.outbox.lock().await.flush().await?;
+        if let Flushed::Published(runs) = &flushed {
+            for run in runs {
+                tracing::info!(%run, "its result is in the ops repo");
+            }
+            self.crew.clear_up(runs.clone());
+            self.wakes.judge.notify_one();
+        }
+        Ok(flushed)
+    }
+
+    /// Takes over a changed config.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.settings.send_replace(Arc::new(settings));
+        self.wakes.judge.notify_one();
+        self.wakes.queue.notify_one();
+    }
+
+    /// The runs of the journal for which something is still to be done.
+    ///
+    /// # Errors
+    /// Any failure to read the journal.
+    pub async fn unfinished(&self) -> Result<Vec<Run>, JournalError> {
+        self.crew.world().journal.unfinished().await
+    }
+}

@@ -7,6 +7,7 @@
 //! Admission asks `presence`, the dispatcher asks `mint` and `revoke`; nobody below knows of secrets.
 
 pub mod file;
+pub mod none;
 pub mod seal;
 pub mod value;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
+pub use crate::action::FormulaKind;
 use crate::support::ids::{ActionId, FormulaName, LaunchKey, MountName, RunId, SecretName};
 
 /// The protocol that this build speaks; a runner also accepts the one before.
@@ -19,15 +20,6 @@ pub struct Sealed {
     pub sha256: String,
     /// The bytes, checked against the digest by the runner before use.
     pub bytes: Vec<u8>,
-}
-
-/// What a formula is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FormulaKind {
-    /// `<name>.sh`, run by bash.
-    Mechanical,
-    /// `<name>.toml`, a prompt for an agent CLI.
-    Agent,
 }
 
 /// What opens the run's secrets and fences it against a second execution.

@@ -140,6 +140,19 @@ fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
+impl ActionId {
+    /// The stem of a file that is refused, kept as an id although it breaks the rule of ids, so that the refusal can be
+    /// journalled and published under the file's name. `None` for a stem that is not safe as part of a file name.
+    ///
+    /// Nothing that runs has such an id: admission parses the stem.
+    pub fn of_refused(stem: &str) -> Option<Self> {
+        let head = stem.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let all = stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let safe = head && all && stem.len() <= 128 && !stem.contains("..") && !stem.ends_with('.');
+        safe.then(|| Self(stem.to_owned()))
+    }
+}
+
 impl CommitId {
     /// The first ten digits, for people.
     pub fn short(&self) -> &str {
@@ -205,7 +218,7 @@ impl FromStr for RunId {
         let invalid = || InvalidId { text: text.to_owned(), what: "a run id", rule: "<action id>@<attempt>" };
         let (action, attempt) = text.split_once('@').ok_or_else(invalid)?;
         let attempt = attempt.parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
-        Ok(Self { action: action.parse()?, attempt })
+        Ok(Self { action: ActionId::of_refused(action).ok_or_else(invalid)?, attempt })
     }
 }
 

@@ -2,6 +2,7 @@
 //! the HTTP client, what is wrong with a file and how other people's text is shown, the control protocol, fault points for
 //! tests.
 
+pub mod chain;
 pub mod clock;
 pub mod control;
 pub mod diagnostic;

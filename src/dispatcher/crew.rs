@@ -1,0 +1,268 @@
+//! The crew: the runs that are being driven right now, one task each, and the slots that they hold.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use super::queue::{Candidate, Capacity, Claim, Decision, decide};
+use crate::action::reason::Reason;
+use crate::run::life::{Driven, Wishes, World, clear_up, drive};
+use crate::run::record::{Held, Run};
+use crate::support::ids::RunId;
+use crate::support::retry::RetryPolicy;
+
+/// Between two tries at a step of a run's life that failed, and at clearing up after one.
+const STEP: RetryPolicy =
+    RetryPolicy { first: Duration::from_millis(100), cap: Duration::from_secs(30), budget: None };
+
+/// How long a run that was returned to the queue, since a server did not answer, stays there at least.
+const RETURNED: Duration = Duration::from_secs(5);
+
+/// Who is to look again after something changed.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    /// The queue: a run was admitted, or a slot is free.
+    pub queue: Notify,
+    /// The judge: a run that others depend on is over.
+    pub judge: Notify,
+    /// The outbox: a result is ready.
+    pub outbox: Notify,
+    /// The poll: somebody says that the branch moved.
+    pub poll: Notify,
+}
+
+/// A run that is being driven.
+#[derive(Debug)]
+struct Active {
+    /// Its slot and what it claims, where it holds one.
+    holds: Option<(u32, Claim)>,
+    stop: watch::Sender<bool>,
+}
+
+/// An admitted run that waits for its turn.
+#[derive(Debug, Clone)]
+struct Queued {
+    candidate: Candidate,
+    /// Why it waits, as of the last look at the queue.
+    held: Option<Held>,
+    /// It was returned to the queue and is not tried again before then.
+    not_until: Option<Instant>,
+}
+
+/// The runs that are being driven, and those that wait for their turn.
+#[derive(Debug)]
+pub struct Crew {
+    world: Arc<World>,
+    wakes: Arc<Wakes>,
+    active: Mutex<BTreeMap<RunId, Active>>,
+    queued: Mutex<BTreeMap<RunId, Queued>>,
+    detach: watch::Sender<bool>,
+    tasks: TaskTracker,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Crew {
+    /// A crew without runs.
+    pub fn new(world: Arc<World>, wakes: Arc<Wakes>) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            wakes,
+            active: Mutex::default(),
+            queued: Mutex::default(),
+            detach: watch::Sender::new(false),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// What every run's life needs.
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// How many runs hold a slot.
+    pub fn running(&self) -> usize {
+        locked(&self.active).values().filter(|active| active.holds.is_some()).count()
+    }
+
+    /// Whether nothing is being driven or cleared up.
+    pub fn is_idle(&self) -> bool {
+        locked(&self.active).is_empty()
+    }
+
+    /// Why admitted runs wait for their turn, as of the last look at the queue.
+    pub fn waits(&self) -> BTreeMap<RunId, Held> {
+        let queued = locked(&self.queued);
+        queued.iter().filter_map(|(run, queued)| Some((run.clone(), queued.held.clone()?))).collect()
+    }
+
+    /// How many admitted runs wait for their turn.
+    pub fn queued(&self) -> usize {
+        locked(&self.queued).len()
+    }
+
+    /// Puts an admitted run into the queue.
+    pub fn enqueue(&self, run: &Run) {
+        let queued = Queued { candidate: candidate(run), held: None, not_until: None };
+        locked(&self.queued).insert(run.id.clone(), queued);
+    }
+
+    /// Takes a run out of the queue: it was stopped, or is another request now.
+    pub fn dequeue(&self, run: &RunId) {
+        locked(&self.queued).remove(run);
+    }
+
+    /// Takes up a run where its row says it stands: after a start, and to settle what needs no slot.
+    pub fn take_up(self: &Arc<Self>, run: &Run) {
+        let holds = run.state.holds_slot().then(|| (run.slot.unwrap_or_else(|| self.lowest_free()), claim_of(run)));
+        self.spawn(run.id.clone(), holds);
+    }
+
+    fn lowest_free(&self) -> u32 {
+        let active = locked(&self.active);
+        let taken: Vec<u32> = active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
+        (0..).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
+    }
+
+    /// Lets those queued runs begin whose turn it is, and notes why the others wait. Answers how many began.
+    pub fn begin_ready(self: &Arc<Self>, capacity: &Capacity) -> usize {
+        let now = Instant::now();
+        let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
+        let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
+        let holding: Vec<(u32, Claim)> =
+            locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let mut begun = 0;
+        for decision in decide(candidates, &holding, capacity) {
+            match decision {
+                Decision::Begin { run, slot } => begun += usize::from(self.begin(&run, slot)),
+                Decision::Wait { run, reason, message } => {
+                    if let Some(queued) = locked(&self.queued).get_mut(&run) {
+                        queued.held = Some(Held { reason, message, until: None });
+                    }
+                }
+            }
+        }
+        begun
+    }
+
+    fn begin(self: &Arc<Self>, run: &RunId, slot: u32) -> bool {
+        let Some(queued) = locked(&self.queued).remove(run) else { return false };
+        self.spawn(run.clone(), Some((slot, queued.candidate.claim)));
+        true
+    }
+
+    /// Passes on that the run is to stop; why stands in the journal already.
+    pub fn stop(&self, run: &RunId) {
+        if let Some(active) = locked(&self.active).get(run) {
+            active.stop.send_replace(true);
+        }
+    }
+
+    /// Leaves all runs running, and waits until each is where a later dispatcher can adopt it.
+    pub async fn detach(&self) {
+        self.detach.send_replace(true);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<(u32, Claim)>) {
+        let slot = holds.as_ref().map_or(0, |(slot, _)| *slot);
+        let stop = watch::Sender::new(false);
+        let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
+        if locked(&self.active).insert(id.clone(), Active { holds, stop }).is_some() {
+            tracing::error!(run = %id, "it is being driven already");
+            return;
+        }
+        let crew = Arc::clone(self);
+        self.tasks.spawn(async move {
+            crew.see_through(&id, slot, wishes).await;
+            locked(&crew.active).remove(&id);
+            crew.wakes.queue.notify_one();
+            crew.wakes.outbox.notify_one();
+            crew.wakes.judge.notify_one();
+        });
+    }
+
+    /// Drives the run until there is nothing more to do for now; a step that failed is tried again from where the row stands.
+    async fn see_through(&self, id: &RunId, slot: u32, mut wishes: Wishes) {
+        let mut delays = STEP.delays();
+        loop {
+            match drive(&self.world, id, slot, &mut wishes).await {
+                Ok(Driven::Settled | Driven::Detached) => return,
+                Ok(Driven::Returned { reason, message }) => return self.note_returned(id, reason, message).await,
+                Err(error) => tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again"),
+            }
+            let pause = delays.next().unwrap_or(STEP.cap);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = wishes.detach.wait_for(|wanted| *wanted) => return,
+            }
+        }
+    }
+
+    async fn note_returned(&self, id: &RunId, reason: Reason, message: String) {
+        tracing::info!(run = %id, %reason, message, "back in the queue");
+        if let Ok(Some(run)) = self.world.journal.run(id).await {
+            let held = Some(Held { reason, message, until: None });
+            let queued = Queued { candidate: candidate(&run), held, not_until: Some(Instant::now() + RETURNED) };
+            locked(&self.queued).insert(id.clone(), queued);
+        }
+    }
+
+    /// When a returned run may be tried again, if there is one.
+    pub fn next_return(&self) -> Option<Instant> {
+        locked(&self.queued).values().filter_map(|queued| queued.not_until).min()
+    }
+
+    /// Takes back grants and removes what launches made, for runs whose result is in the ops repo. Holds nothing else up.
+    pub fn clear_up(self: &Arc<Self>, runs: Vec<RunId>) {
+        let crew = Arc::clone(self);
+        self.tasks.spawn(async move {
+            for id in runs {
+                crew.clear_up_one(&id).await;
+            }
+        });
+    }
+
+    async fn clear_up_one(&self, id: &RunId) {
+        let mut detach = self.detach.subscribe();
+        for pause in STEP.delays() {
+            let done = match self.world.journal.run(id).await {
+                Ok(Some(run)) => clear_up(&self.world, &run).await.map_err(|error| crate::support::chain::words(&error)),
+                Ok(None) => Ok(()),
+                Err(error) => Err(crate::support::chain::words(&error)),
+            };
+            match done {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(run = %id, error, "not cleared up yet"),
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = detach.wait_for(|wanted| *wanted) => return,
+            }
+        }
+    }
+}
+
+fn candidate(run: &Run) -> Candidate {
+    let priority = run.admitted.as_ref().map_or(0, |admitted| admitted.priority);
+    Candidate { claim: claim_of(run), priority, order: run.order }
+}
+
+fn claim_of(run: &Run) -> Claim {
+    let admitted = run.admitted.as_deref();
+    Claim {
+        run: run.id.clone(),
+        formula: admitted.map(|admitted| admitted.formula.name.clone()),
+        formula_limit: admitted.and_then(|admitted| admitted.formula.max_concurrent),
+        backend: run.backend.clone().or_else(|| admitted.map(|admitted| admitted.backend.clone())).unwrap_or_default(),
+        concurrency_key: admitted.and_then(|admitted| admitted.concurrency_key.clone()),
+        working_directory: admitted.and_then(|admitted| admitted.working_directory.clone()),
+    }
+}

@@ -1,0 +1,143 @@
+//! Judging: every request that was seen and is neither admitted nor refused is looked at again, in one batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::action::reason::Reason;
+use crate::admission::gather::{GatherError, Gatherer, Scene};
+use crate::admission::snapshot::{Availability, Rewritten};
+use crate::admission::{Rules, Verdict, admit};
+use crate::ops;
+use crate::run::journal::{Journal, JournalError};
+use crate::run::life::World;
+use crate::run::record::{Held, Run};
+use crate::run::state::State;
+use crate::run::step::{Request, Step};
+use crate::support::chain;
+use crate::support::ids::{CommitId, RunId};
+
+use super::pickup::{HEAD, REWRITTEN};
+
+/// Requests that are looked at together: bounds the memory that a large backlog takes.
+const BATCH: usize = 1_000;
+
+/// Between two looks at something that does not announce that it has changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a pass came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// When to look again without being woken; `None`: not before something changes.
+    pub again: Option<Duration>,
+}
+
+/// Judges what was seen.
+#[derive(Debug)]
+pub struct Judge {
+    gatherer: Gatherer,
+    world: Arc<World>,
+}
+
+impl Judge {
+    /// A judge that looks through `gatherer`.
+    pub fn new(gatherer: Gatherer, world: Arc<World>) -> Self {
+        Self { gatherer, world }
+    }
+
+    fn journal(&self) -> &Journal {
+        &self.world.journal
+    }
+
+    /// Judges all that was seen. Answers the runs that are admitted or refused now.
+    ///
+    /// # Errors
+    /// Any failure to read or write the journal. That the ops repo or the secrets cannot be read is no error: what depends
+    /// on them waits.
+    pub async fn pass(&self, rules: &Rules) -> Result<(Judged, Vec<Run>), JournalError> {
+        let seen: Vec<Run> = self.journal().in_state(State::Seen).await?;
+        let (mut judged, mut moved) = (Judged::default(), Vec::new());
+        let Some(scene) = self.scene().await? else { return Ok((judged, moved)) };
+        for batch in seen.chunks(BATCH) {
+            let steps = match self.batch(&scene, batch, rules).await {
+                Ok(steps) => steps,
+                Err(error) => {
+                    tracing::warn!(error = %chain::words(&error), "requests cannot be judged now; they wait");
+                    judged.sooner(LOOK_AGAIN);
+                    continue;
+                }
+            };
+            for step in steps.iter().flatten() {
+                judged.consider(step, &scene);
+            }
+            let news = batch.iter().zip(steps).filter_map(|(run, step)| news(run, step?)).collect();
+            moved.extend(self.journal().steps("judge", news).await?.into_iter().filter(|run| run.state != State::Seen));
+        }
+        Ok((judged, moved))
+    }
+
+    /// What is the same for all requests; `None` before the ops repo was looked at.
+    async fn scene(&self) -> Result<Option<Scene>, JournalError> {
+        let head: Option<CommitId> = self.journal().get(HEAD).await?.and_then(|head| head.parse().ok());
+        let Some(head) = head else { return Ok(None) };
+        let rewritten = self.journal().get(REWRITTEN).await?.map(|_| Rewritten { last_seen: head.clone() });
+        let backends = self.world.backends.keys().map(|name| (name.clone(), Availability::Ready)).collect();
+        Ok(Some(Scene { head, rewritten, backends, now: self.world.clock.now() }))
+    }
+
+    /// One step for each run; none for one whose request the journal does not know.
+    async fn batch(&self, scene: &Scene, runs: &[Run], rules: &Rules) -> Result<Vec<Option<Step>>, GatherError> {
+        let entries: Vec<ops::Entry> = runs.iter().filter_map(|run| run.request.as_ref()).map(entry).collect();
+        let secrets = self.world.secrets.as_ref();
+        let snapshots = self.gatherer.gather(scene, &entries, rules, self.journal(), secrets).await?;
+        let mut verdicts = snapshots.iter().map(|snapshot| admit(snapshot, rules).verdict);
+        let steps = runs.iter().map(|run| run.request.as_ref().and_then(|_| verdicts.next()).map(step_of));
+        Ok(steps.collect())
+    }
+}
+
+/// The tree entry that a request was found as.
+pub(super) fn entry(request: &Request) -> ops::Entry {
+    ops::Entry {
+        path: request.path.as_str().into(),
+        mode: ops::Mode::from_octal(request.mode.as_bytes()),
+        object: request.blob.clone(),
+    }
+}
+
+fn step_of(verdict: Verdict) -> Step {
+    match verdict {
+        Verdict::Admitted(admitted) => Step::Admit { admitted },
+        Verdict::Rejected { reason, message, .. } => Step::Reject { reason, message },
+        Verdict::Waiting { reason, message, until } => Step::Hold { reason, message, until },
+        Verdict::SetAside { reason, message } => Step::Hold { reason, message, until: None },
+    }
+}
+
+/// A request that still waits for the same is no news.
+fn news(run: &Run, step: Step) -> Option<(RunId, Step)> {
+    if let Step::Hold { reason, message, until } = &step {
+        let held = Held { reason: *reason, message: message.clone(), until: *until };
+        if run.held.as_ref() == Some(&held) {
+            return None;
+        }
+    }
+    Some((run.id.clone(), step))
+}
+
+impl Judged {
+    fn sooner(&mut self, than: Duration) {
+        self.again = Some(self.again.map_or(than, |again| again.min(than)));
+    }
+
+    fn consider(&mut self, step: &Step, scene: &Scene) {
+        let Step::Hold { reason, until, .. } = step else { return };
+        if let Some(until) = until {
+            self.sooner(Duration::try_from(until.duration_since(scene.now)).unwrap_or_default());
+        }
+        let unannounced =
+            [Reason::SecretsUnavailable, Reason::EvidenceUnavailable, Reason::BackendUnavailable].contains(reason);
+        if unannounced {
+            self.sooner(LOOK_AGAIN);
+        }
+    }
+}

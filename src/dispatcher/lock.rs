@@ -1,0 +1,72 @@
+//! One dispatcher per state directory: a lock on a file in it, held as long as the process lives and gone with it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+/// Why the state directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another dispatcher has it.
+    #[error("{} is in use by {holder}", .directory.display())]
+    Held {
+        /// The state directory.
+        directory: PathBuf,
+        /// Who has it, by its own words.
+        holder: String,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot lock {}", .directory.display())]
+    File {
+        /// The state directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The state directory is ours while this lives.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    /// Takes `directory`, writing `holder` (process id, host, since when) into the lock file for others to read.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] at once when another process has it; it is never waited for.
+    pub fn take(directory: &Path, holder: &str) -> Result<Self, LockError> {
+        let failed = |source| LockError::File { directory: directory.to_owned(), source };
+        let path = directory.join("lock");
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut other = String::new();
+            file.read_to_string(&mut other).map_err(failed)?;
+            let holder = if other.is_empty() { "another dispatcher".to_owned() } else { other.trim().to_owned() };
+            return Err(LockError::Held { directory: directory.to_owned(), holder });
+        }
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}")).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_has_it_until_the_first_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateLock::take(directory.path(), "process 17 on host-a").unwrap();
+        let refused = StateLock::take(directory.path(), "process 18").unwrap_err();
+        assert!(refused.to_string().contains("process 17 on host-a"), "{refused}");
+        drop(first);
+        assert!(StateLock::take(directory.path(), "process 18").is_ok());
+    }
+}

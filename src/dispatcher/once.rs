@@ -1,0 +1,87 @@
+//! `dispatch once`: looks at the ops repo, takes everything that can run through to its result in the ops repo, and ends.
+
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::outbox::{Flushed, OutboxError};
+use super::pickup::{Look, PickupError};
+use super::Dispatcher;
+use crate::run::journal::JournalError;
+use crate::run::record::Run;
+use crate::support::retry::RetryPolicy;
+
+/// Why a round could not be finished. What was recorded is taken up by the next one.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// Looking at the ops repo.
+    #[error(transparent)]
+    Pickup(#[from] PickupError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Publishing.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The ops repo refuses the results.
+    #[error("the ops repo refuses the results: {0}")]
+    Refused(String),
+}
+
+/// How a round ended.
+#[derive(Debug)]
+pub enum Round {
+    /// Everything that could run has its result in the ops repo; these still wait.
+    Done(Vec<Run>),
+    /// It was interrupted; what runs goes on and is adopted by the next dispatcher.
+    Interrupted,
+    /// The primary branch was rewritten; nothing new was admitted.
+    Rewritten,
+}
+
+impl Dispatcher {
+    /// One round. `interrupt` becomes true when it is to end early.
+    ///
+    /// # Errors
+    /// [`OnceError`].
+    pub async fn once(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
+        self.resume().await?;
+        let look = self.look().await?;
+        let round = tokio::select! {
+            done = self.work_off() => done.map(|()| true),
+            _ = interrupt.wait_for(|wanted| *wanted) => Ok(false),
+        };
+        self.crew.detach().await;
+        match (round?, look) {
+            (false, _) => Ok(Round::Interrupted),
+            (true, Look::Rewritten { .. }) => Ok(Round::Rewritten),
+            (true, _) => Ok(Round::Done(self.unfinished().await?)),
+        }
+    }
+
+    async fn work_off(&self) -> Result<(), OnceError> {
+        let mut delays = RetryPolicy::OPS.delays();
+        loop {
+            self.judge().await?;
+            let begun = self.begin();
+            match self.flush().await? {
+                Flushed::TryAgain(_) => sleep(delays.next().unwrap_or_default()).await,
+                Flushed::Refused(detail) => return Err(OnceError::Refused(detail)),
+                Flushed::Published(_) => {}
+                Flushed::Nothing if begun == 0 && self.crew.is_idle() && self.crew.next_return().is_none() => {
+                    return Ok(());
+                }
+                Flushed::Nothing => self.changed().await,
+            }
+        }
+    }
+
+    /// Waits until a run is over or one that was returned may be tried again.
+    async fn changed(&self) {
+        let wait = self.crew.next_return().map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
+        let over = self.wakes.outbox.notified();
+        match wait {
+            Some(wait) => drop(timeout(wait, over).await),
+            None => over.await,
+        }
+    }
+}

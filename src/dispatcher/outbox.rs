@@ -1,0 +1,219 @@
+//! The outbox: brings settled results to the ops repo, whatever is ready as one commit, for as long as it takes.
+//!
+//! A result that stands there already is recognised (a push that timed out may have been accepted); a different one is never
+//! overwritten, but for that of an earlier attempt which this dispatcher itself wrote: ours is then kept aside and reported.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::ops::{Blob, Mirror, NewFile, OpsError, PublishError};
+use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
+use crate::run::record::{Outcome, Run};
+use crate::run::state::State;
+use crate::run::step::Step;
+use crate::support::durable;
+use crate::support::ids::{BlobId, CommitId, RunId};
+
+use super::pickup::HEAD;
+
+/// Bytes of a standing result that are read to compare it; ours are far smaller.
+const COMPARE_LIMIT: u64 = 1 << 20;
+
+/// How one try went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing was waiting.
+    Nothing,
+    /// These results are in the ops repo now, or were kept aside.
+    Published(Vec<RunId>),
+    /// Somebody else was faster, or it is not known whether the push was accepted: look again and try again.
+    TryAgain(String),
+    /// The ops repo refuses the push until a person acts.
+    Refused(String),
+}
+
+/// Why a try failed; the results stay in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// The ops repo.
+    #[error("the ops repo could not be reached")]
+    Ops(#[from] OpsError),
+    /// The journal.
+    #[error("the journal could not be read or written")]
+    Journal(#[from] JournalError),
+    /// A result that is kept aside could not be written.
+    #[error("cannot keep a result aside in {}", .path.display())]
+    Aside {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What is needed to publish.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The ops repo.
+    pub mirror: Mirror,
+    /// The journal.
+    pub journal: Journal,
+    /// Where results are kept that must not be pushed.
+    pub aside: PathBuf,
+    /// A head that is believed to be the remote's; not known after a start and after a push that did not succeed.
+    base: Option<CommitId>,
+}
+
+/// What is to become of one waiting result.
+enum Fate {
+    Write,
+    Stands,
+    KeepAside,
+}
+
+impl Outbox {
+    /// An outbox that first looks at the remote.
+    pub fn new(mirror: Mirror, journal: Journal, aside: PathBuf) -> Self {
+        Self { mirror, journal, aside, base: None }
+    }
+
+    /// Brings whatever is settled to the ops repo, once.
+    ///
+    /// # Errors
+    /// [`OutboxError`]: nothing is lost; the caller waits and calls again.
+    pub async fn flush(&mut self) -> Result<Flushed, OutboxError> {
+        let waiting: Vec<(Run, Outcome)> = self
+            .journal
+            .in_state(State::Settled)
+            .await?
+            .into_iter()
+            .filter_map(|run| run.outcome.clone().map(|outcome| (run, outcome)))
+            .collect();
+        if waiting.is_empty() {
+            return Ok(Flushed::Nothing);
+        }
+        let base = match self.base.take() {
+            Some(base) => base,
+            None => self.mirror.fetch().await?,
+        };
+        let fates = self.fates(&base, &waiting).await?;
+        let files: Vec<NewFile> = waiting
+            .iter()
+            .zip(&fates)
+            .filter(|(_, fate)| matches!(fate, Fate::Write))
+            .map(|((_, outcome), _)| NewFile { path: outcome.path.clone(), bytes: outcome.result.clone().into_bytes() })
+            .collect();
+        let commit = match self.push(&base, &files, &waiting).await? {
+            Ok(commit) => commit,
+            Err(flushed) => return Ok(flushed),
+        };
+        self.record(&base, commit, &waiting, &fates).await
+    }
+
+    async fn push(
+        &self,
+        base: &CommitId,
+        files: &[NewFile],
+        waiting: &[(Run, Outcome)],
+    ) -> Result<Result<CommitId, Flushed>, OutboxError> {
+        if files.is_empty() {
+            return Ok(Ok(base.clone()));
+        }
+        let message = self.message(waiting).await?;
+        match self.mirror.publish(base, files, &message).await {
+            Ok(commit) => Ok(Ok(commit)),
+            Err(PublishError::Moved) => Ok(Err(Flushed::TryAgain("the primary branch has moved".to_owned()))),
+            Err(error @ PublishError::Unknown { .. }) => Ok(Err(Flushed::TryAgain(error.to_string()))),
+            Err(PublishError::Refused { detail }) => Ok(Err(Flushed::Refused(detail))),
+            Err(PublishError::Git(error)) => Err(error.into()),
+        }
+    }
+
+    /// The commit carries the tip of the journal's chain, so that a chain that was cut or made anew shows.
+    async fn message(&self, waiting: &[(Run, Outcome)]) -> Result<String, OutboxError> {
+        let tip = self.journal.tip().await?;
+        let subject = match waiting {
+            [(run, _)] => format!("dispatch: result of {}", run.id.action()),
+            many => format!("dispatch: {} results", many.len()),
+        };
+        let names: Vec<String> = waiting.iter().map(|(run, _)| run.id.to_string()).collect();
+        Ok(format!("{subject}\n\n{}\n\nDispatch-Journal: {} {}\n", names.join("\n"), tip.seq, tip.hash))
+    }
+
+    async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {
+        let paths: Vec<String> = waiting.iter().map(|(_, outcome)| outcome.path.clone()).collect();
+        let entries = self.mirror.lookup(base, &paths).await?;
+        let standing: Vec<BlobId> = entries.iter().flatten().map(|entry| entry.object.clone()).collect();
+        let contents = match standing.as_slice() {
+            [] => BTreeMap::new(),
+            some => self.mirror.blobs(some, COMPARE_LIMIT).await?,
+        };
+        let mut fates = Vec::with_capacity(waiting.len());
+        for ((run, outcome), entry) in waiting.iter().zip(entries) {
+            fates.push(match entry.map(|entry| contents.get(&entry.object)) {
+                None => Fate::Write,
+                Some(Some(Blob::Whole(bytes))) if bytes == outcome.result.as_bytes() => Fate::Stands,
+                Some(Some(Blob::Whole(bytes))) if self.is_earlier_attempt(run, bytes).await? => Fate::Write,
+                Some(_) => Fate::KeepAside,
+            });
+        }
+        Ok(fates)
+    }
+
+    async fn is_earlier_attempt(&self, run: &Run, standing: &[u8]) -> Result<bool, OutboxError> {
+        let Some(earlier) = run.id.attempt().checked_sub(1).filter(|attempt| *attempt > 0) else { return Ok(false) };
+        let before = self.journal.run(&RunId::new(run.id.action().clone(), earlier)).await?;
+        Ok(before.and_then(|run| run.outcome).is_some_and(|outcome| outcome.result.as_bytes() == standing))
+    }
+
+    async fn record(
+        &mut self,
+        base: &CommitId,
+        commit: CommitId,
+        waiting: &[(Run, Outcome)],
+        fates: &[Fate],
+    ) -> Result<Flushed, OutboxError> {
+        let mut steps = Vec::with_capacity(waiting.len());
+        for ((run, outcome), fate) in waiting.iter().zip(fates) {
+            let kept_aside = match fate {
+                Fate::Write | Fate::Stands => None,
+                Fate::KeepAside => Some(self.keep_aside(run, outcome)?),
+            };
+            steps.push((run.id.clone(), Step::Publish { commit: commit.clone(), kept_aside }));
+        }
+        let published = steps.iter().map(|(id, _)| id.clone()).collect();
+        self.journal.steps("publish", steps).await?;
+        // The results that we have just pushed are no news: dealt with here, they cost the next look nothing.
+        if self.journal.get(HEAD).await?.as_deref() == Some(base.as_str()) && commit != *base {
+            self.journal.sight(self.own(&commit, waiting, fates).await?).await?;
+        }
+        self.base = Some(commit);
+        Ok(Flushed::Published(published))
+    }
+
+    async fn own(&self, commit: &CommitId, waiting: &[(Run, Outcome)], fates: &[Fate]) -> Result<Sighting, OutboxError> {
+        let written: Vec<&(Run, Outcome)> =
+            waiting.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Write)).map(|(item, _)| item).collect();
+        let paths: Vec<String> = written.iter().map(|(_, outcome)| outcome.path.clone()).collect();
+        let entries = self.mirror.lookup(commit, &paths).await?;
+        let results = written
+            .iter()
+            .zip(entries)
+            .filter_map(|((run, outcome), entry)| {
+                let (action, path) = (run.id.action().to_string(), outcome.path.clone());
+                Some(StandingResult { action, path, blob: entry?.object })
+            })
+            .collect();
+        Ok(Sighting { head: Some(commit.clone()), results, ..Sighting::default() })
+    }
+
+    fn keep_aside(&self, run: &Run, outcome: &Outcome) -> Result<String, OutboxError> {
+        let path = self.aside.join(format!("{}.result.json", run.id));
+        let written = std::fs::create_dir_all(&self.aside)
+            .and_then(|()| durable::replace(&path, outcome.result.as_bytes()));
+        written.map_err(|source| OutboxError::Aside { path: path.clone(), source })?;
+        tracing::warn!(run = %run.id, kept = %path.display(), "another result stands in the ops repo; ours is kept aside");
+        Ok(path.display().to_string())
+    }
+}

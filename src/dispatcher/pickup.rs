@@ -1,0 +1,241 @@
+//! Picking up: did the primary branch move, and what does that mean for the journal?
+//!
+//! [`Pickup::look`] asks the remote (one cheap request when nothing is new), fetches, compares trees, and records what it saw
+//! together with how far it looked, in one piece: a crash leaves either both or neither. What a change means is decided by
+//! [`sighting`], which is pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ops::{Change, Mirror, Mode, OpsError};
+use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
+use crate::run::record::Run;
+use crate::run::settle::ResultPaths;
+use crate::run::step::{Request, Step, StopCause};
+use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
+
+/// Key of the journal's named value: the head of the primary branch that is dealt with.
+pub const HEAD: &str = "head";
+
+/// Key of the journal's named value: a head that does not continue [`HEAD`], until a person accepts it or it is undone.
+pub const REWRITTEN: &str = "rewritten";
+
+/// What a look at the ops repo brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// The head is the one that was dealt with before.
+    Same,
+    /// The head moved forward and what it brought is in the journal.
+    Moved {
+        /// The new head.
+        head: CommitId,
+        /// How many requests are new.
+        requests: usize,
+    },
+    /// The head does not continue what was dealt with: nothing new is admitted.
+    Rewritten {
+        /// What was dealt with.
+        last: CommitId,
+        /// What is there now.
+        head: CommitId,
+    },
+    /// There is no such branch yet.
+    Empty,
+}
+
+/// Why a look failed; the next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum PickupError {
+    /// The ops repo.
+    #[error("the ops repo could not be looked at")]
+    Ops(#[from] OpsError),
+    /// The journal.
+    #[error("what was seen could not be recorded")]
+    Journal(#[from] JournalError),
+}
+
+/// What is needed to look.
+#[derive(Debug, Clone)]
+pub struct Pickup {
+    /// The ops repo.
+    pub mirror: Mirror,
+    /// The journal.
+    pub journal: Journal,
+    /// Where actions and results are.
+    pub paths: ResultPaths,
+}
+
+impl Pickup {
+    /// Looks once.
+    ///
+    /// # Errors
+    /// [`PickupError`]: nothing was recorded.
+    pub async fn look(&self) -> Result<Look, PickupError> {
+        let last = self.head(HEAD).await?;
+        let rewritten = self.head(REWRITTEN).await?;
+        let Some(remote) = self.mirror.remote_head().await? else { return Ok(Look::Empty) };
+        if last.as_ref() == Some(&remote) && rewritten.is_none() {
+            return Ok(Look::Same);
+        }
+        if let (Some(last), Some(known)) = (&last, &rewritten)
+            && *known == remote
+        {
+            return Ok(Look::Rewritten { last: last.clone(), head: remote });
+        }
+        let head = self.mirror.fetch().await?;
+        if let Some(last) = last.clone()
+            && !self.mirror.is_ancestor(&last, &head).await?
+        {
+            self.journal.set(REWRITTEN, Some(head.to_string())).await?;
+            return Ok(Look::Rewritten { last, head });
+        }
+        self.take_in(last.as_ref(), head).await
+    }
+
+    /// Goes on from a rewritten head, which a person has acknowledged.
+    ///
+    /// # Errors
+    /// [`PickupError`]: nothing was recorded.
+    pub async fn accept_rewrite(&self, head: &CommitId) -> Result<Look, PickupError> {
+        let last = self.head(HEAD).await?;
+        let data = serde_json::json!({ "from": last.as_ref().map(CommitId::as_str), "to": head.as_str() });
+        self.journal.note("accept_rewrite", data).await?;
+        self.take_in(last.as_ref(), head.clone()).await
+    }
+
+    async fn head(&self, key: &'static str) -> Result<Option<CommitId>, PickupError> {
+        Ok(self.journal.get(key).await?.and_then(|text| text.parse().ok()))
+    }
+
+    async fn take_in(&self, last: Option<&CommitId>, head: CommitId) -> Result<Look, PickupError> {
+        let folders = [self.paths.actions.as_str(), ResultPaths::DATED_FOLDER];
+        let changes = self.mirror.changes(last, &head, &folders).await?;
+        let entries = Entries::of(changes, &self.paths);
+        let open: Vec<ActionId> = entries.open_actions().cloned().collect();
+        let names = open.iter().map(ToString::to_string).collect();
+        let latest = self.journal.latest(open.clone()).await?;
+        let standing = self.journal.standing(names).await?;
+        let known = open.into_iter().zip(latest.into_iter().zip(standing)).collect();
+        let (sighting, notes) = sighting(&head, entries, &known);
+        let requests = sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
+        self.journal.sight(sighting).await?;
+        self.journal.set(REWRITTEN, None).await?;
+        for note in notes {
+            tracing::warn!(path = %note.path, "{}", note.what);
+            let data = serde_json::json!({ "path": note.path, "what": note.what, "head": head.as_str() });
+            self.journal.note("set_aside", data).await?;
+        }
+        Ok(Look::Moved { head, requests })
+    }
+}
+
+/// Something in the ops repo that leads to nothing, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Where.
+    pub path: String,
+    /// Why, in words.
+    pub what: String,
+}
+
+/// The changes, sorted by what they are.
+#[derive(Debug, Default)]
+struct Entries {
+    actions: BTreeMap<ActionId, Option<(String, Mode, BlobId)>>,
+    results: BTreeMap<String, (String, BlobId)>,
+    results_gone: BTreeSet<String>,
+    notes: Vec<Note>,
+}
+
+impl Entries {
+    fn of(changes: Vec<Change>, paths: &ResultPaths) -> Self {
+        let mut entries = Self::default();
+        for change in changes {
+            match change.path.as_str() {
+                Some(path) => entries.add(path.to_owned(), change, paths),
+                None => entries.note(change.path.to_string(), "its name is not UTF-8"),
+            }
+        }
+        entries
+    }
+
+    fn add(&mut self, path: String, change: Change, paths: &ResultPaths) {
+        if let Some(action) = paths.action_of(&path).map(str::to_owned) {
+            match change.new {
+                Some((_, blob)) => drop(self.results.insert(action, (path, blob))),
+                None => drop(self.results_gone.insert(action)),
+            }
+            return;
+        }
+        let inner = path.strip_prefix(&paths.actions).and_then(|rest| rest.strip_prefix('/'));
+        let Some(stem) = inner.and_then(|inner| inner.strip_suffix(".toml")) else { return };
+        match ActionId::of_refused(stem) {
+            Some(id) => drop(self.actions.insert(id, change.new.map(|(mode, blob)| (path, mode, blob)))),
+            None if change.new.is_none() => {}
+            None if stem.contains('/') => self.note(path, "it stands deeper than one level below the folder of actions"),
+            None => self.note(path, "its name is no name of an action"),
+        }
+    }
+
+    fn note(&mut self, path: String, what: &str) {
+        self.notes.push(Note { path, what: what.to_owned() });
+    }
+
+    /// Actions that no result among the same changes closes.
+    fn open_actions(&self) -> impl Iterator<Item = &ActionId> {
+        self.actions.keys().filter(|id| !self.results.contains_key(id.as_str()))
+    }
+}
+
+type Known = BTreeMap<ActionId, (Option<Run>, Option<StandingResult>)>;
+
+/// What the changes up to `head` mean, given what the journal knows of the actions in them.
+fn sighting(head: &CommitId, entries: Entries, known: &Known) -> (Sighting, Vec<Note>) {
+    let mut notes = entries.notes;
+    let mut steps = Vec::new();
+    for (id, entry) in entries.actions {
+        let Some((run, standing)) = known.get(&id) else { continue };
+        let request = entry.map(|(path, mode, blob)| Request { path, blob, mode: octal(mode).to_owned(), head: head.clone() });
+        match (request, run) {
+            (Some(request), None) if standing.is_none() => {
+                steps.push((RunId::new(id, 1), Step::See { request, asked_by: None }));
+            }
+            (Some(request), Some(run)) => changed(request, run, &mut steps, &mut notes),
+            (None, Some(run)) if run.state.is_before_launch() => {
+                steps.push((run.id.clone(), Step::Stop { cause: StopCause::Removed, by: None }));
+            }
+            (Some(_) | None, None) | (None, Some(_)) => {}
+        }
+    }
+    let result = |(action, (path, blob))| StandingResult { action, path, blob };
+    let sighting = Sighting {
+        head: Some(head.clone()),
+        results: entries.results.into_iter().map(result).collect(),
+        results_gone: entries.results_gone.into_iter().collect(),
+        steps,
+    };
+    (sighting, notes)
+}
+
+fn changed(request: Request, run: &Run, steps: &mut Vec<(RunId, Step)>, notes: &mut Vec<Note>) {
+    if run.request.as_ref().is_some_and(|known| known.blob == request.blob) {
+        return;
+    }
+    if run.state.is_before_launch() {
+        steps.push((run.id.clone(), Step::Amend { request }));
+        return;
+    }
+    let what = format!("an action of this id was taken up before ({}); a change of its bytes needs a new id", run.state);
+    notes.push(Note { path: request.path, what });
+}
+
+/// The mode as git writes it.
+fn octal(mode: Mode) -> &'static str {
+    match mode {
+        Mode::File => "100644",
+        Mode::Executable => "100755",
+        Mode::Symlink => "120000",
+        Mode::Submodule => "160000",
+        Mode::Folder => "040000",
+        Mode::Other => "000000",
+    }
+}

@@ -1,0 +1,261 @@
+//! The queue: which admitted runs may begin now, in which slot, and why each of the others waits. Pure.
+//!
+//! Higher priority goes first, then order of arrival. A run that cannot begin does not hold back one behind it that can: a busy
+//! formula, key, backend or directory delays only its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::action::reason::Reason;
+use crate::support::ids::{FormulaName, RunId};
+
+/// What a run claims while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The run.
+    pub run: RunId,
+    /// Its formula; not known of a run that was recovered from a backend alone.
+    pub formula: Option<FormulaName>,
+    /// How often the formula itself says that it may run at once.
+    pub formula_limit: Option<u32>,
+    /// Its backend.
+    pub backend: String,
+    /// At most one run at a time with the same key.
+    pub concurrency_key: Option<String>,
+    /// At most one run at a time in the same directory.
+    pub working_directory: Option<String>,
+}
+
+/// An admitted run that waits for its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it would claim.
+    pub claim: Claim,
+    /// 1 to 100; higher goes first.
+    pub priority: u8,
+    /// Order of arrival.
+    pub order: i64,
+}
+
+/// How much may run at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// In all: the number of slots.
+    pub slots: u32,
+    /// By formula.
+    pub formula: BTreeMap<FormulaName, u32>,
+    /// By backend.
+    pub backend: BTreeMap<String, u32>,
+}
+
+/// What is decided for one candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It begins, in this slot.
+    Begin {
+        /// The run.
+        run: RunId,
+        /// The slot, from 0.
+        slot: u32,
+    },
+    /// It waits.
+    Wait {
+        /// The run.
+        run: RunId,
+        /// The stable reason.
+        reason: Reason,
+        /// Behind what, in words.
+        message: String,
+    },
+}
+
+/// Decides for all candidates, given what runs already (with its slot). Slots are stable: the lowest free one is taken, and
+/// runs that were adopted keep theirs, also beyond the capacity.
+pub fn decide(mut candidates: Vec<Candidate>, active: &[(u32, Claim)], capacity: &Capacity) -> Vec<Decision> {
+    candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.priority), candidate.order));
+    let mut taken = Taken::of(active);
+    candidates.into_iter().map(|candidate| taken.decide(candidate.claim, capacity)).collect()
+}
+
+/// What is taken, by active runs and by the candidates that were let in before.
+#[derive(Default)]
+struct Taken {
+    slots: BTreeSet<u32>,
+    claims: Vec<Claim>,
+}
+
+impl Taken {
+    fn of(active: &[(u32, Claim)]) -> Self {
+        Self {
+            slots: active.iter().map(|(slot, _)| *slot).collect(),
+            claims: active.iter().map(|(_, claim)| claim.clone()).collect(),
+        }
+    }
+
+    fn decide(&mut self, claim: Claim, capacity: &Capacity) -> Decision {
+        let obstacle = self.obstacle(&claim, capacity);
+        let free = (0..capacity.slots).find(|slot| !self.slots.contains(slot));
+        match (obstacle, free) {
+            (Some((reason, message)), _) => Decision::Wait { run: claim.run, reason, message },
+            (None, None) => Decision::Wait {
+                run: claim.run,
+                reason: Reason::QueueFull,
+                message: format!("all {} slots are taken", capacity.slots),
+            },
+            (None, Some(slot)) => {
+                let run = claim.run.clone();
+                self.slots.insert(slot);
+                self.claims.push(claim);
+                Decision::Begin { run, slot }
+            }
+        }
+    }
+
+    fn obstacle(&self, claim: &Claim, capacity: &Capacity) -> Option<(Reason, String)> {
+        let same = |of: fn(&Claim) -> &Option<String>| {
+            of(claim).as_ref().and_then(|mine| self.claims.iter().find(|other| of(other).as_ref() == Some(mine)))
+        };
+        if let Some(other) = same(|claim| &claim.concurrency_key) {
+            return Some((Reason::KeyBusy, format!("behind {}, which holds the same concurrency key", other.run)));
+        }
+        if let Some(other) = same(|claim| &claim.working_directory) {
+            return Some((Reason::DirectoryBusy, format!("behind {}, which uses the same directory", other.run)));
+        }
+        if let Some(formula) = &claim.formula {
+            let limit = [capacity.formula.get(formula).copied(), claim.formula_limit].into_iter().flatten().min();
+            let active = self.count(|other| other.formula.as_ref() == Some(formula));
+            if limit.is_some_and(|limit| active >= limit) {
+                let message = format!("{active} runs of {formula} are active, as many as may be at once");
+                return Some((Reason::FormulaBusy, message));
+            }
+        }
+        let on_backend = self.count(|other| other.backend == claim.backend);
+        if capacity.backend.get(&claim.backend).is_some_and(|limit| on_backend >= *limit) {
+            let message = format!("{on_backend} runs are active on {}, as many as may be at once", claim.backend);
+            return Some((Reason::BackendBusy, message));
+        }
+        None
+    }
+
+    fn count(&self, which: impl Fn(&Claim) -> bool) -> u32 {
+        u32::try_from(self.claims.iter().filter(|claim| which(claim)).count()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn claim(name: &str) -> Claim {
+        Claim {
+            run: format!("{name}@1").parse().unwrap(),
+            formula: Some("release".parse().unwrap()),
+            formula_limit: None,
+            backend: "local".to_owned(),
+            concurrency_key: None,
+            working_directory: None,
+        }
+    }
+
+    fn candidate(name: &str, priority: u8, order: i64) -> Candidate {
+        Candidate { claim: claim(name), priority, order }
+    }
+
+    fn slots(slots: u32) -> Capacity {
+        Capacity { slots, ..Capacity::default() }
+    }
+
+    fn begun(decisions: &[Decision]) -> Vec<(String, u32)> {
+        decisions
+            .iter()
+            .filter_map(|decision| match decision {
+                Decision::Begin { run, slot } => Some((run.action().to_string(), *slot)),
+                Decision::Wait { .. } => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn higher_priority_goes_first_and_then_the_earlier_one() {
+        let queue = vec![candidate("late", 50, 3), candidate("early", 50, 1), candidate("urgent", 90, 9)];
+        let decisions = decide(queue, &[], &slots(2));
+        assert_eq!(begun(&decisions), [("urgent".to_owned(), 0), ("early".to_owned(), 1)]);
+        assert!(matches!(&decisions[2], Decision::Wait { reason: Reason::QueueFull, .. }));
+    }
+
+    #[test]
+    fn the_lowest_free_slot_is_taken() {
+        let active = [(0, claim("a")), (2, claim("b"))];
+        assert_eq!(begun(&decide(vec![candidate("c", 50, 1)], &active, &slots(4))), [("c".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn one_that_waits_for_its_key_holds_nobody_else_back() {
+        let keyed = |name: &str, order| {
+            let mut candidate = candidate(name, 50, order);
+            candidate.claim.concurrency_key = Some("deploy-prod".to_owned());
+            candidate
+        };
+        let decisions = decide(vec![keyed("a", 1), keyed("b", 2), candidate("c", 50, 3)], &[], &slots(4));
+        assert_eq!(begun(&decisions), [("a".to_owned(), 0), ("c".to_owned(), 1)]);
+        assert!(matches!(&decisions[1], Decision::Wait { reason: Reason::KeyBusy, message, .. } if message.contains("a@1")));
+    }
+
+    #[test]
+    fn the_smaller_of_the_two_limits_of_a_formula_counts() {
+        let mut capacity = slots(4);
+        capacity.formula.insert("release".parse().unwrap(), 3);
+        let mut limited = candidate("b", 50, 1);
+        limited.claim.formula_limit = Some(1);
+        let decisions = decide(vec![limited], &[(0, claim("a"))], &capacity);
+        assert!(matches!(&decisions[0], Decision::Wait { reason: Reason::FormulaBusy, .. }));
+    }
+
+    fn any_candidate() -> impl Strategy<Value = (u8, u8, Option<u8>, Option<u8>, Option<u32>)> {
+        (1_u8..=100, 0_u8..3, prop::option::of(0_u8..3), prop::option::of(0_u8..3), prop::option::of(1_u32..3))
+    }
+
+    fn build(index: usize, (priority, formula, key, directory, limit): (u8, u8, Option<u8>, Option<u8>, Option<u32>)) -> Candidate {
+        let order = i64::try_from(index).unwrap();
+        let mut candidate = candidate(&format!("a{index}"), priority, order);
+        candidate.claim.formula = Some(format!("f{formula}").parse().unwrap());
+        candidate.claim.formula_limit = limit;
+        candidate.claim.concurrency_key = key.map(|key| format!("k{key}"));
+        candidate.claim.working_directory = directory.map(|directory| format!("/d{directory}"));
+        candidate
+    }
+
+    proptest! {
+        #[test]
+        fn no_limit_is_exceeded_and_everybody_gets_an_answer(
+            queue in prop::collection::vec(any_candidate(), 0..40), slots in 0_u32..8, on_backend in 0_u32..8,
+        ) {
+            let candidates: Vec<_> = queue.into_iter().enumerate().map(|(i, c)| build(i, c)).collect();
+            let capacity = Capacity { slots, backend: BTreeMap::from([("local".to_owned(), on_backend)]), ..Capacity::default() };
+            let decisions = decide(candidates.clone(), &[], &capacity);
+            prop_assert_eq!(decisions.len(), candidates.len());
+            let begun = begun(&decisions);
+            prop_assert!(begun.len() <= slots.min(on_backend) as usize);
+            let unique: BTreeSet<u32> = begun.iter().map(|(_, slot)| *slot).collect();
+            prop_assert_eq!(unique.len(), begun.len());
+            let running: Vec<&Claim> = candidates.iter().map(|c| &c.claim)
+                .filter(|claim| begun.iter().any(|(name, _)| name == claim.run.action().as_str())).collect();
+            for claim in &running {
+                let alike = |other: &&&Claim| claim.concurrency_key.is_some() && other.concurrency_key == claim.concurrency_key;
+                prop_assert!(running.iter().filter(alike).count() <= 1);
+                if let Some(limit) = claim.formula_limit {
+                    let before = running.iter().filter(|other| other.formula == claim.formula);
+                    // A later one without a limit of its own may join; the limited one itself must not have come too late.
+                    prop_assert!(limit >= 1 && before.count() >= 1);
+                }
+            }
+        }
+
+        #[test]
+        fn with_room_for_all_and_nothing_shared_all_begin(count in 0_usize..20) {
+            let candidates: Vec<_> = (0..count).map(|i| build(i, (50, 0, None, None, None))).collect();
+            prop_assert_eq!(begun(&decide(candidates, &[], &slots(20))).len(), count);
+        }
+    }
+}

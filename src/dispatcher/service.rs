@@ -1,0 +1,183 @@
+//! `dispatch run`: keeps the parts going until it is told to stop. Each part has a task of its own, so that a slow one holds up
+//! nothing but itself.
+//!
+//! The first SIGTERM or SIGINT stops claiming and leaves runs running (or waits for them, with `--drain`); a second one ends at
+//! once; either way the journal is right.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Dispatcher;
+use super::outbox::Flushed;
+use super::pickup::Look;
+use crate::run::journal::JournalError;
+use crate::support::chain;
+use crate::support::retry::RetryPolicy;
+
+/// Looks again at requests that wait for something that does not announce itself: a secret, a server.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What to do with runs that are going when the service stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStop {
+    /// They go on, and the next dispatcher adopts them.
+    Leave,
+    /// They are waited for, and their results published.
+    Drain,
+}
+
+impl Dispatcher {
+    /// Serves until `stop` becomes true, or until a drain that somebody asked for is over.
+    ///
+    /// # Errors
+    /// Only where the journal cannot be read at the start.
+    pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
+        self.resume().await?;
+        let parts = [
+            tokio::spawn(Arc::clone(&self).keep_looking()),
+            tokio::spawn(Arc::clone(&self).keep_judging()),
+            tokio::spawn(Arc::clone(&self).keep_beginning()),
+            tokio::spawn(Arc::clone(&self).keep_publishing()),
+        ];
+        let mut draining = self.draining.subscribe();
+        let told_to_stop = async {
+            drop(stop.wait_for(|wanted| *wanted).await);
+            if on_stop == OnStop::Drain {
+                self.draining.send_replace(true);
+                self.drained().await;
+            }
+        };
+        let asked_to_drain = async {
+            drop(draining.wait_for(|wanted| *wanted).await);
+            self.drained().await;
+        };
+        tokio::select! {
+            () = told_to_stop => {}
+            () = asked_to_drain => {}
+        }
+        for part in [&parts[0], &parts[1], &parts[2]] {
+            part.abort();
+        }
+        self.crew.detach().await;
+        // The outbox is not cut off in the middle of a push: it ends by itself after the try that it is at.
+        self.draining.send_replace(true);
+        parts[3].abort();
+        Ok(())
+    }
+
+    /// Waits until nothing runs and every result is in the ops repo.
+    async fn drained(&self) {
+        loop {
+            let settled = self.crew.world().journal.in_state(crate::run::state::State::Settled).await;
+            if self.crew.is_idle() && settled.is_ok_and(|runs| runs.is_empty()) {
+                return;
+            }
+            tokio::select! {
+                () = self.wakes.queue.notified() => {}
+                () = sleep(Duration::from_millis(200)) => {}
+            }
+        }
+    }
+
+    async fn keep_looking(self: Arc<Self>) {
+        let mut delays = RetryPolicy::OPS.delays();
+        loop {
+            let pause = match self.look().await {
+                Ok(look) => {
+                    delays = RetryPolicy::OPS.delays();
+                    self.troubles.clear("ops");
+                    self.note_look(&look);
+                    jittered(self.settings.borrow().poll)
+                }
+                Err(error) => {
+                    self.troubles.set("ops", chain::words(&error));
+                    delays.next().unwrap_or(RetryPolicy::OPS.cap)
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.wakes.poll.notified() => {}
+            }
+        }
+    }
+
+    fn note_look(&self, look: &Look) {
+        match look {
+            Look::Rewritten { last, head } => self.troubles.set(
+                "history",
+                format!(
+                    "the primary branch was rewritten: {} does not continue {}; nothing new is admitted until a person \
+                     says `dispatch ops accept-rewrite {head}`",
+                    head.short(),
+                    last.short()
+                ),
+            ),
+            Look::Same => {}
+            Look::Moved { .. } | Look::Empty => self.troubles.clear("history"),
+        }
+    }
+
+    async fn keep_judging(self: Arc<Self>) {
+        loop {
+            let again = match self.judge().await {
+                Ok(judged) => {
+                    self.troubles.clear("judge");
+                    judged.again
+                }
+                Err(error) => {
+                    self.troubles.set("judge", chain::words(&error));
+                    Some(LOOK_AGAIN)
+                }
+            };
+            tokio::select! {
+                () = self.wakes.judge.notified() => {}
+                () = sleep(again.unwrap_or(Duration::MAX)) => {}
+            }
+        }
+    }
+
+    async fn keep_beginning(self: Arc<Self>) {
+        let mut looked = self.looked.subscribe();
+        drop(looked.wait_for(|looked| *looked).await);
+        loop {
+            self.begin();
+            let returned = self.crew.next_return();
+            let at = returned.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                () = self.wakes.queue.notified() => {}
+                () = sleep_until(at) => {}
+            }
+        }
+    }
+
+    async fn keep_publishing(self: Arc<Self>) {
+        let mut delays = RetryPolicy::OPS.delays();
+        loop {
+            let trouble = match self.flush().await {
+                Ok(Flushed::Nothing | Flushed::Published(_)) => None,
+                Ok(Flushed::TryAgain(why)) => Some(why),
+                Ok(Flushed::Refused(why)) => Some(format!("the ops repo refuses the results: {why}")),
+                Err(error) => Some(chain::words(&error)),
+            };
+            let Some(why) = trouble else {
+                self.troubles.clear("outbox");
+                delays = RetryPolicy::OPS.delays();
+                self.wakes.outbox.notified().await;
+                continue;
+            };
+            self.troubles.set("outbox", why);
+            sleep(delays.next().unwrap_or(RetryPolicy::OPS.cap)).await;
+        }
+    }
+}
+
+/// The interval, a tenth longer or shorter, so that several dispatchers do not ask in step.
+fn jittered(interval: Duration) -> Duration {
+    let mut byte = [0_u8; 1];
+    // Without randomness the interval is only less jittered.
+    let random = rustix::rand::getrandom(&mut byte, rustix::rand::GetRandomFlags::empty()).map_or(128, |_| byte[0]);
+    interval.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+}

@@ -1,0 +1,208 @@
+//! Starting: what a dispatcher needs is opened in this order, and each failure says what to do.
+//!
+//! The state directory is ours alone, then the journal (a damaged one is set aside and made anew, and compared with the backends
+//! before anything begins), then the ops repo, the secrets and the backends, which must be able to work.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::crew::{Crew, Wakes};
+use super::judge::Judge;
+use super::lock::{LockError, StateLock};
+use super::outbox::Outbox;
+use super::pickup::Pickup;
+use super::settings::Settings;
+use super::{Dispatcher, REBUILDING, Troubles};
+use crate::action::result::DispatcherRef;
+use crate::backend::local::{LocalBackend, LocalSettings};
+use crate::backend::{Backend, BackendError};
+use crate::admission::gather::{FormulaSource, Gatherer};
+use crate::config::{self, Config};
+use crate::grant::file::FileProvider;
+use crate::grant::none::NoSecrets;
+use crate::grant::{GrantError, SecretProvider};
+use crate::ops::{Mirror, OpsError};
+use crate::run::journal::{Journal, JournalError};
+use crate::run::life::World;
+use crate::run::log::LogStore;
+use crate::run::settle::ResultPaths;
+use crate::support::clock::{Clock, rfc3339_seconds};
+use crate::support::durable;
+
+/// The journal's name in the state directory.
+pub const JOURNAL: &str = "journal.db";
+
+/// Why a dispatcher could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error("the state directory {} cannot be used", .path.display())]
+    StateDirectory {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another dispatcher has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The ops repo.
+    #[error("the ops repo cannot be used")]
+    Ops(#[from] OpsError),
+    /// The secrets.
+    #[error("the secret provider cannot be used")]
+    Secrets(#[from] GrantError),
+    /// A backend.
+    #[error("a backend cannot be used")]
+    Backend(#[from] BackendError),
+    /// Our own binary, which the local backend runs.
+    #[error("the path of this binary cannot be learned")]
+    Executable(#[source] io::Error),
+}
+
+/// What a start is given beside the config.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The date.
+    pub clock: Arc<dyn Clock>,
+    /// This machine's name, for results.
+    pub host: String,
+    /// This binary: the local backend runs it as supervisor and runner.
+    pub executable: PathBuf,
+    /// The environment, of which the config may name parts to pass on.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Dispatcher {
+    /// Opens everything.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is going then.
+    pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Arc<Self>, StartError> {
+        let state_dir = &config.state_dir;
+        make_folder(state_dir)?;
+        let since = rfc3339_seconds(surroundings.clock.now());
+        let holder = format!("process {} on {} since {since}", std::process::id(), surroundings.host);
+        let lock = StateLock::take(state_dir, &holder)?;
+        let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
+        let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let world = Arc::new(world(config, &journal, surroundings)?);
+        check(&world).await?;
+        let wakes = Arc::new(Wakes::default());
+        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone() };
+        let judge = Judge::new(gatherer(config, &mirror), Arc::clone(&world));
+        let aside = state_dir.join("kept-aside");
+        Ok(Arc::new(Self {
+            pickup,
+            judge,
+            outbox: tokio::sync::Mutex::new(Outbox::new(mirror, journal, aside)),
+            crew: Crew::new(world, Arc::clone(&wakes)),
+            wakes,
+            settings: watch::Sender::new(Arc::new(Settings::from(config))),
+            draining: watch::Sender::new(false),
+            looked: watch::Sender::new(false),
+            troubles: Troubles::default(),
+            _lock: lock,
+        }))
+    }
+}
+
+/// What admission looks through.
+pub fn gatherer(config: &Config, mirror: &Mirror) -> Gatherer {
+    let root = config.approval.trust_root.as_ref().and_then(|root| root.parse().ok());
+    let sources = config.formulas.sources.iter().filter_map(|source| match source {
+        config::types::FormulaSource::Directory { directory } => Some(FormulaSource::Directory(directory.clone())),
+        config::types::FormulaSource::Git { .. } => None,
+    });
+    Gatherer::new(mirror.clone(), &config.ops.actions, root, sources.collect())
+}
+
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| StartError::StateDirectory { path: path.to_owned(), source })
+}
+
+/// A missing journal is made; a damaged one is set aside, with its name saying when, and made anew.
+async fn open_journal(path: &Path, clock: &Arc<dyn Clock>) -> Result<Journal, StartError> {
+    let fresh = !path.exists();
+    let journal = match Journal::open(path, Arc::clone(clock)) {
+        Err(JournalError::Corrupt { detail, .. }) => {
+            let aside = set_aside(path, clock.as_ref())?;
+            tracing::error!(kept = %aside.display(), detail, "the journal is damaged; it is set aside and made anew");
+            let journal = Journal::open(path, Arc::clone(clock))?;
+            let data = serde_json::json!({ "detail": detail, "kept": aside.display().to_string() });
+            journal.note("journal_damaged", data).await?;
+            journal.set(REBUILDING, Some("damaged".to_owned())).await?;
+            return Ok(journal);
+        }
+        other => other?,
+    };
+    if fresh {
+        journal.set(REBUILDING, Some("missing".to_owned())).await?;
+    }
+    Ok(journal)
+}
+
+fn set_aside(path: &Path, clock: &dyn Clock) -> Result<PathBuf, StartError> {
+    let aside = path.with_extension(format!("db.damaged-{}", clock.now().as_second()));
+    let failed = |source| StartError::StateDirectory { path: path.to_owned(), source };
+    for suffix in ["-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        match std::fs::rename(with(path), with(&aside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    std::fs::rename(path, &aside).map_err(failed)?;
+    durable::sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    Ok(aside)
+}
+
+/// Everything that the life of a run needs, from the config.
+pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> Result<World, StartError> {
+    let local = LocalBackend::new(LocalSettings {
+        runs_dir: config.state_dir.join("runs"),
+        executable: surroundings.executable,
+        mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
+    })
+    .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
+    let local: Arc<dyn Backend> = Arc::new(local);
+    let passed = surroundings.environment.into_iter().filter(|(name, _)| config.pass_environment.contains(name));
+    Ok(World {
+        journal: journal.clone(),
+        backends: BTreeMap::from([(local.name().to_owned(), local)]),
+        secrets: secrets(config),
+        logs: LogStore::new(config.state_dir.join("logs")),
+        clock: surroundings.clock,
+        grace: Duration::from_secs(u64::from(config.limits.grace_seconds)),
+        environment: passed.collect(),
+        dispatcher: DispatcherRef { version: env!("CARGO_PKG_VERSION").to_owned(), host: surroundings.host },
+        paths: ResultPaths { actions: config.ops.actions.clone(), layout: config.results.layout },
+    })
+}
+
+fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
+    match &config.secrets.file {
+        Some(settings) => Arc::new(FileProvider::open(settings)),
+        None => Arc::new(NoSecrets),
+    }
+}
+
+async fn check(world: &World) -> Result<(), StartError> {
+    world.secrets.check().await?;
+    for backend in world.backends.values() {
+        backend.check().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The provider where the config names none: it grants nothing, and says so when it is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+
+use super::{Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use crate::runner::envelope::Handover;
+use crate::support::ids::{RunId, SecretName};
+
+/// Grants runs that name no secret, and no others.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSecrets;
+
+#[async_trait]
+impl SecretProvider for NoSecrets {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    async fn check(&self) -> Result<(), GrantError> {
+        Ok(())
+    }
+
+    async fn presence(&self, _secret: &SecretName) -> Presence {
+        Presence::Absent { evidence: "the config names no secret provider ([secrets.file])".to_owned() }
+    }
+
+    async fn mint(&self, _run: &RunId, secrets: &BTreeSet<SecretName>) -> Result<Grant, GrantError> {
+        match secrets.first() {
+            None => Ok(Grant { record: GrantRecord::default(), handover: Handover::Values(BTreeMap::new()) }),
+            Some(secret) => Err(GrantError::Unusable {
+                secret: secret.clone(),
+                detail: "the config names no secret provider".to_owned(),
+            }),
+        }
+    }
+
+    async fn revoke(&self, _record: &GrantRecord) -> Result<(), GrantError> {
+        Ok(())
+    }
+}

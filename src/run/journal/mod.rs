@@ -1,0 +1,282 @@
+//! The journal: an embedded SQLite database in which each step of each run is recorded before it is taken, and again when it
+//! is known to have happened (50-lifecycle).
+//!
+//! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
+//!   chain and checks it; [`read`] answers questions.
+//! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
+
+pub mod chain;
+mod ledger;
+pub mod read;
+pub mod store;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::record::Run;
+use super::state::{Illegal, State};
+use super::step::Step;
+use crate::support::clock::Clock;
+use crate::support::fault;
+use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
+use writer::Writer;
+
+/// Why the journal could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be opened.
+    #[error("cannot open the journal {}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file is damaged.
+    #[error("the journal {} is damaged: {detail}", .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// The file was written by a later version.
+    #[error("the journal {} has format {found}; this version knows formats up to {known}", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A statement failed.
+    #[error("the journal could not {step}")]
+    Statement {
+        /// What was being done.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// What was written could not be made durable.
+    #[error("the journal could not commit: {detail}")]
+    Commit {
+        /// Why.
+        detail: String,
+    },
+    /// A file operation beside the database failed.
+    #[error("the journal could not write")]
+    Write(#[from] std::io::Error),
+    /// A record does not read back.
+    #[error("the journal holds a record of {run} that does not read back")]
+    Record {
+        /// Which run.
+        run: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The step may not be taken.
+    #[error("{run}: {illegal}")]
+    Illegal {
+        /// Which run.
+        run: RunId,
+        /// Why not.
+        illegal: Illegal,
+    },
+    /// There is no such run.
+    #[error("the journal has no run {0}")]
+    NoSuchRun(RunId),
+    /// The writer has stopped.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    fn statement(step: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| Self::Statement { step, source }
+    }
+}
+
+/// A result that stands in the ops repo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingResult {
+    /// The action it is of, or the stem of a refused file.
+    pub action: String,
+    /// Its path in the ops repo.
+    pub path: String,
+    /// Its blob.
+    pub blob: BlobId,
+}
+
+/// What one look at the ops repo brought: recorded in one piece, together with how far it got.
+#[derive(Debug, Clone, Default)]
+pub struct Sighting {
+    /// The head that was looked at.
+    pub head: Option<CommitId>,
+    /// Results that appeared or changed.
+    pub results: Vec<StandingResult>,
+    /// Actions whose result is gone from the ops repo.
+    pub results_gone: Vec<String>,
+    /// First steps of new runs, and further steps of runs whose file changed.
+    pub steps: Vec<(RunId, Step)>,
+}
+
+/// The journal. Cheap to clone; all clones share one writer.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    writer: Arc<Writer>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Journal {
+    /// Opens `path`, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] and [`JournalError::Newer`] leave the file as it is.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
+        let connection = store::open(path, clock.as_ref())?;
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock })
+    }
+
+    async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
+    {
+        self.writer.call(job).await
+    }
+
+    /// Records `step` and answers the run after it; a step that was taken before changes nothing.
+    ///
+    /// # Errors
+    /// [`JournalError::Illegal`] when it may not be taken; any failure to write. In both cases nothing was recorded.
+    pub async fn step(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
+        let kind = step.kind().word();
+        if fault::twice() {
+            self.step_once(run, step.clone()).await?;
+        }
+        fault::point(&format!("journal.{kind}.before"))?;
+        let after = self.step_once(run, step).await?;
+        fault::point(&format!("journal.{kind}.after"))?;
+        Ok(after)
+    }
+
+    async fn step_once(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
+        let (run, at) = (run.clone(), self.clock.now());
+        self.call(move |connection| store::step(connection, &run, &step, at)).await
+    }
+
+    /// Records several steps as one: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Journal::step`].
+    pub async fn steps(&self, point: &'static str, steps: Vec<(RunId, Step)>) -> Result<Vec<Run>, JournalError> {
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = self.clock.now();
+        fault::point(&format!("journal.{point}.before"))?;
+        let job = move |connection: &Connection| {
+            steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
+        };
+        let after = self.call(job).await?;
+        fault::point(&format!("journal.{point}.after"))?;
+        Ok(after)
+    }
+
+    /// Records what one look at the ops repo brought, all of it or nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::step`].
+    pub async fn sight(&self, sighting: Sighting) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        fault::point("journal.sight.before")?;
+        self.call(move |connection| store::sight(connection, &sighting, at)).await?;
+        fault::point("journal.sight.after")?;
+        Ok(())
+    }
+
+    /// Records something that belongs to no run: a rewrite that a person accepted, a journal that was rebuilt.
+    ///
+    /// # Errors
+    /// Any failure to write.
+    pub async fn note(&self, kind: &'static str, data: serde_json::Value) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await
+    }
+
+    /// Sets a named value (`head`, `rewritten`); `None` removes it.
+    ///
+    /// # Errors
+    /// Any failure to write.
+    pub async fn set(&self, key: &'static str, value: Option<String>) -> Result<(), JournalError> {
+        self.call(move |connection| store::set(connection, key, value.as_deref())).await
+    }
+
+    /// A named value.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn get(&self, key: &'static str) -> Result<Option<String>, JournalError> {
+        self.call(move |connection| read::value(connection, key)).await
+    }
+
+    /// The run of that id.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn run(&self, id: &RunId) -> Result<Option<Run>, JournalError> {
+        let id = id.clone();
+        self.call(move |connection| read::run(connection, &id)).await
+    }
+
+    /// All runs whose result is not yet in the ops repo, or whose grant is not yet revoked, in order of arrival.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn unfinished(&self) -> Result<Vec<Run>, JournalError> {
+        self.call(read::unfinished).await
+    }
+
+    /// All runs in that state, in order of arrival.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn in_state(&self, state: State) -> Result<Vec<Run>, JournalError> {
+        self.call(move |connection| read::in_state(connection, state)).await
+    }
+
+    /// The end of the chain of events.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn tip(&self) -> Result<chain::Tip, JournalError> {
+        self.call(chain::tip).await
+    }
+
+    /// The latest run of each of these actions.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn latest(&self, actions: Vec<ActionId>) -> Result<Vec<Option<Run>>, JournalError> {
+        self.call(move |connection| actions.iter().map(|action| read::latest(connection, action.as_str())).collect())
+            .await
+    }
+
+    /// The results of these actions that stand in the ops repo.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn standing(&self, actions: Vec<String>) -> Result<Vec<Option<StandingResult>>, JournalError> {
+        self.call(move |connection| actions.iter().map(|action| read::standing(connection, action)).collect()).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

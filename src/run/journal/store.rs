@@ -1,0 +1,192 @@
+//! The journal's file: its tables, how it is opened, and what one recorded step changes in it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::{JournalError, Sighting, chain, read};
+use crate::run::record::Run;
+use crate::run::step::Step;
+use crate::support::clock::Clock;
+use crate::support::ids::RunId;
+
+/// One script for each format; the format of a file is how many of them it has seen. A change of the format is a new
+/// script at the end, never an edit of one above it.
+const FORMATS: [&str; 1] = ["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, action TEXT NOT NULL, attempt INTEGER NOT NULL, ord INTEGER NOT NULL UNIQUE,
+        state TEXT NOT NULL, owes INTEGER NOT NULL, record TEXT NOT NULL, admitted TEXT,
+        UNIQUE (action, attempt)
+    );
+    CREATE INDEX runs_owing ON runs (ord) WHERE owes = 1;
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT NOT NULL, kind TEXT NOT NULL, data TEXT NOT NULL,
+        prev TEXT NOT NULL, hash TEXT NOT NULL
+    );
+    CREATE INDEX events_of_run ON events (run, seq);
+    CREATE TABLE results (action TEXT PRIMARY KEY, path TEXT NOT NULL, blob TEXT NOT NULL) WITHOUT ROWID;
+"];
+
+/// Milliseconds that a statement waits for another process's lock (a reader of ours holds none for long).
+const BUSY_MS: u64 = 5_000;
+
+pub(super) fn open(path: &Path, clock: &dyn Clock) -> Result<Connection, JournalError> {
+    // Made by us, so that it is readable by its owner alone: SQLite would ask the umask. The files beside it inherit the mode.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check(&connection, path)?;
+    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+    connection.execute_batch(settings).map_err(JournalError::statement("set itself up"))?;
+    migrate(&connection, path, clock.now())?;
+    Ok(connection)
+}
+
+/// Opens the journal beside a running dispatcher, for reading.
+///
+/// # Errors
+/// Where it is missing, damaged or of another format.
+pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.execute_batch("PRAGMA query_only = ON").map_err(JournalError::statement("become read-only"))?;
+    format(&connection, path)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> {
+    let open = |source| JournalError::Open { path: path.to_owned(), source };
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(open)?;
+    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS)).map_err(open)?;
+    Ok(connection)
+}
+
+fn check(connection: &Connection, path: &Path) -> Result<(), JournalError> {
+    let corrupt = |detail| JournalError::Corrupt { path: path.to_owned(), detail };
+    let answer: Result<String, _> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    match answer {
+        Ok(word) if word == "ok" => Ok(()),
+        Ok(words) => Err(corrupt(words)),
+        Err(error) => Err(corrupt(error.to_string())),
+    }
+}
+
+/// The format of the file.
+fn format(connection: &Connection, path: &Path) -> Result<usize, JournalError> {
+    let found: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(JournalError::statement("read its format"))?;
+    let known = u32::try_from(FORMATS.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(usize::try_from(found).unwrap_or(usize::MAX))
+}
+
+fn migrate(connection: &Connection, path: &Path, at: Timestamp) -> Result<(), JournalError> {
+    let found = format(connection, path)?;
+    for (script, number) in FORMATS.iter().zip(1..).skip(found) {
+        let whole = format!("BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;");
+        connection.execute_batch(&whole).map_err(JournalError::statement("take on its present format"))?;
+        chain::append(connection, at, "", "format", &format!("{{\"format\":{number}}}"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn set(connection: &Connection, key: &str, value: Option<&str>) -> Result<(), JournalError> {
+    let changed = match value {
+        Some(value) => connection
+            .prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2")
+            .and_then(|mut statement| statement.execute(params![key, value])),
+        None => connection.execute("DELETE FROM meta WHERE key = ?1", [key]),
+    };
+    changed.map(drop).map_err(JournalError::statement("keep a value"))
+}
+
+pub(super) fn step(connection: &Connection, id: &RunId, step: &Step, at: Timestamp) -> Result<Run, JournalError> {
+    let illegal = |illegal| JournalError::Illegal { run: id.clone(), illegal };
+    let before = read::run(connection, id)?;
+    let after = match &before {
+        None => Run::begin(id.clone(), next_order(connection)?, step, at).map_err(illegal)?,
+        Some(run) => match run.after(step, at).map_err(illegal)? {
+            Some(after) => after,
+            None => return Ok(run.clone()),
+        },
+    };
+    write(connection, before.as_ref(), &after)?;
+    chain::append(connection, at, &id.to_string(), step.kind().word(), &event_data(id, step)?)?;
+    Ok(after)
+}
+
+fn next_order(connection: &Connection) -> Result<i64, JournalError> {
+    connection
+        .query_row("SELECT coalesce(max(ord), 0) + 1 FROM runs", [], |row| row.get(0))
+        .optional()
+        .map(|order| order.unwrap_or(1))
+        .map_err(JournalError::statement("count its runs"))
+}
+
+/// What an event keeps: everything but the bytes that ran, of which it keeps the hashes.
+fn event_data(id: &RunId, step: &Step) -> Result<String, JournalError> {
+    let mut step = step.clone();
+    if let Step::Admit { admitted } = &mut step {
+        admitted.drop_bytes();
+    }
+    serde_json::to_string(&step).map_err(|source| JournalError::Record { run: id.to_string(), source })
+}
+
+fn write(connection: &Connection, before: Option<&Run>, run: &Run) -> Result<(), JournalError> {
+    let unreadable = |source| JournalError::Record { run: run.id.to_string(), source };
+    let admitted_changed = before.is_none_or(|before| before.admitted != run.admitted);
+    let mut slim = run.clone();
+    let admitted = slim.admitted.take().map(|admitted| serde_json::to_string(&admitted)).transpose();
+    let record = serde_json::to_string(&slim).map_err(unreadable)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET state = ?5, owes = ?6, record = ?7,
+                admitted = CASE WHEN ?9 THEN ?8 ELSE admitted END",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                run.id.to_string(),
+                run.id.action().as_str(),
+                run.id.attempt(),
+                run.order,
+                run.state.word(),
+                read::owes(run),
+                record,
+                if admitted_changed { admitted.map_err(unreadable_sql)? } else { None },
+                admitted_changed,
+            ])
+        })
+        .map(drop)
+        .map_err(JournalError::statement("write a run"))
+}
+
+fn unreadable_sql(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+}
+
+pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp) -> Result<(), JournalError> {
+    for result in &sighting.results {
+        connection
+            .prepare_cached("INSERT INTO results VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET path = ?2, blob = ?3")
+            .and_then(|mut statement| statement.execute([&result.action, &result.path, result.blob.as_str()]))
+            .map_err(JournalError::statement("keep what stands in the ops repo"))?;
+    }
+    for action in &sighting.results_gone {
+        connection
+            .execute("DELETE FROM results WHERE action = ?1", [action])
+            .map_err(JournalError::statement("forget what is gone from the ops repo"))?;
+    }
+    for (run, step) in &sighting.steps {
+        self::step(connection, run, step, at)?;
+    }
+    match &sighting.head {
+        Some(head) => set(connection, "head", Some(head.as_str())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! The one thread that writes to the journal. What waits together is committed together: one sync of the disk for many steps.
+
+use std::fmt;
+use std::sync::mpsc;
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::JournalError;
+
+/// How many jobs share one commit at most: bounds how long the first of them waits.
+const BATCH: usize = 512;
+
+/// Tells the caller how it went, once the commit is known to have succeeded or failed.
+type Reply = Box<dyn FnOnce(Option<String>) + Send>;
+
+/// Is given no connection where the transaction could not begin.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> Reply + Send>;
+
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writer")
+    }
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self, JournalError> {
+        let (jobs, inbox) = mpsc::channel();
+        thread::Builder::new().name("journal".to_owned()).spawn(move || serve(&connection, &inbox))?;
+        Ok(Self { jobs })
+    }
+
+    pub(super) async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = connection.map(|connection| whole(connection, job));
+            Box::new(move |failure| {
+                let failed = |detail| Err(JournalError::Commit { detail });
+                let outcome = match (outcome, failure) {
+                    (Some(Ok(_)) | None, Some(detail)) => failed(detail),
+                    (Some(outcome), _) => outcome,
+                    (None, None) => Err(JournalError::Closed),
+                };
+                // The caller may have gone; what was committed stays committed.
+                drop(answer.send(outcome));
+            })
+        });
+        self.jobs.send(job).map_err(|_| JournalError::Closed)?;
+        answered.await.map_err(|_| JournalError::Closed)?
+    }
+}
+
+/// Does the job whole or not at all, whatever becomes of the others in its batch.
+fn whole<T, F>(connection: &Connection, job: F) -> Result<T, JournalError>
+where
+    F: FnOnce(&Connection) -> Result<T, JournalError>,
+{
+    let sql = |statement: &str| connection.execute_batch(statement).map_err(JournalError::statement("begin a job"));
+    sql("SAVEPOINT job")?;
+    let outcome = job(connection);
+    if outcome.is_err() {
+        sql("ROLLBACK TO job")?;
+    }
+    sql("RELEASE job")?;
+    outcome
+}
+
+fn serve(connection: &Connection, inbox: &mpsc::Receiver<Job>) {
+    while let Ok(first) = inbox.recv() {
+        let batch = std::iter::once(first).chain(inbox.try_iter().take(BATCH - 1));
+        let (replies, failure) = commit(connection, batch);
+        for reply in replies {
+            reply(failure.clone());
+        }
+    }
+}
+
+fn commit(connection: &Connection, batch: impl Iterator<Item = Job>) -> (Vec<Reply>, Option<String>) {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let usable = begun.is_ok().then_some(connection);
+    let replies = batch.map(|job| job(usable)).collect();
+    let ended = begun.and_then(|()| connection.execute_batch("COMMIT"));
+    let failure = ended.err().map(|error| error.to_string());
+    if failure.is_some() && usable.is_some() {
+        // SQLite may have rolled back by itself already; then there is nothing left to do, and it says so.
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    (replies, failure)
+}

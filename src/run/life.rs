@@ -1,0 +1,226 @@
+//! The life of one run: takes it from where its journal row stands to a durable result, one recorded step after the other.
+//!
+//! A run that is taken up after a crash goes through the same code as a new one: what to do next follows from the row alone.
+//! [`drive`] is called by the dispatcher, once at a time for each run, and is never dropped half-way: it looks for the wish to
+//! shut down only where nothing is between an act and its record.
+
+mod begin;
+mod follow;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::journal::{Journal, JournalError};
+use super::log::{LogError, LogStore, LogWriter};
+use super::record::Run;
+use super::settle::{ResultPaths, result_of};
+use super::state::State;
+use super::step::Step;
+use crate::action::reason::Reason;
+use crate::action::result::DispatcherRef;
+use crate::backend::{Backend, BackendError};
+use crate::grant::SecretProvider;
+use crate::support::clock::Clock;
+use crate::support::ids::RunId;
+
+/// What the life of every run needs.
+#[derive(Debug)]
+pub struct World {
+    /// Where each step is recorded.
+    pub journal: Journal,
+    /// The backends by name.
+    pub backends: BTreeMap<String, Arc<dyn Backend>>,
+    /// Where secrets come from.
+    pub secrets: Arc<dyn SecretProvider>,
+    /// The runs' logs.
+    pub logs: LogStore,
+    /// The date.
+    pub clock: Arc<dyn Clock>,
+    /// Between the polite signal and the kill.
+    pub grace: Duration,
+    /// What is passed on to formulas by name.
+    pub environment: BTreeMap<String, String>,
+    /// Who writes the results.
+    pub dispatcher: DispatcherRef,
+    /// Where the results go.
+    pub paths: ResultPaths,
+}
+
+/// Wishes that reach a run while it is driven.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Becomes true when the run is to stop; why stands in the journal.
+    pub stop: watch::Receiver<bool>,
+    /// Becomes true when this process is to end and leave its runs running.
+    pub detach: watch::Receiver<bool>,
+}
+
+/// Where driving a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Driven {
+    /// Its result is durable here.
+    Settled,
+    /// It goes on without us; a later dispatcher adopts it.
+    Detached,
+    /// Nothing was launched, and nothing could be now: it queues again.
+    Returned {
+        /// Why.
+        reason: Reason,
+        /// In words.
+        message: String,
+    },
+}
+
+/// Why a step of a run's life could not be taken. The run stands where its row says; driving it again goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// The journal.
+    #[error("the journal did not take a step of {run}")]
+    Journal {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// The backend.
+    #[error("the backend did not do what {run} needs")]
+    Backend {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: BackendError,
+    },
+    /// The log.
+    #[error("the log of {run} could not be kept")]
+    Log {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: LogError,
+    },
+    /// The config no longer has the backend.
+    #[error("{run} was launched on the backend `{backend}`, which is not configured; add it again, or cancel the run")]
+    NoSuchBackend {
+        /// The run.
+        run: RunId,
+        /// The backend.
+        backend: String,
+    },
+}
+
+impl LifeError {
+    fn journal(run: &Run) -> impl FnOnce(JournalError) -> Self {
+        let run = run.id.clone();
+        move |source| Self::Journal { run, source }
+    }
+
+    fn backend(run: &Run) -> impl FnOnce(BackendError) -> Self {
+        let run = run.id.clone();
+        move |source| Self::Backend { run, source }
+    }
+
+    fn log(run: &Run) -> impl FnOnce(LogError) -> Self {
+        let run = run.id.clone();
+        move |source| Self::Log { run, source }
+    }
+}
+
+/// What one stride of a run's life leads to.
+enum Stride {
+    /// The row changed: look at it again.
+    Again,
+    /// No further.
+    Done(Driven),
+}
+
+/// Takes the run `id` to a durable result, in `slot`.
+///
+/// # Errors
+/// [`LifeError`]: nothing is lost; the caller waits and calls again.
+pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) -> Result<Driven, LifeError> {
+    loop {
+        let lookup = world.journal.run(id).await;
+        let found = lookup.map_err(|source| LifeError::Journal { run: id.clone(), source })?;
+        let Some(run) = found else {
+            return Err(LifeError::Journal { run: id.clone(), source: JournalError::NoSuchRun(id.clone()) });
+        };
+        let stride = match run.state {
+            State::Admitted => begin::begin(world, &run, slot).await,
+            State::Granted => begin::return_unlaunched(world, &run, "the launch was never asked for").await,
+            State::Launching => begin::resolve(world, &run).await,
+            State::Running | State::Cancelling => follow::follow(world, &run, wishes).await,
+            State::Finished | State::Rejected => settle(world, &run).await,
+            State::Seen | State::Settled | State::Published => Ok(Stride::Done(Driven::Settled)),
+        };
+        match stride {
+            Ok(Stride::Done(driven)) => return Ok(driven),
+            // Somebody else moved the run meanwhile (a person cancelled it): its row says how to go on.
+            Ok(Stride::Again) | Err(LifeError::Journal { source: JournalError::Illegal { .. }, .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl World {
+    fn backend(&self, run: &Run) -> Result<&Arc<dyn Backend>, LifeError> {
+        let name = run
+            .backend
+            .as_deref()
+            .or_else(|| run.admitted.as_ref().map(|admitted| admitted.backend.as_str()))
+            .unwrap_or_default();
+        self.backends
+            .get(name)
+            .ok_or_else(|| LifeError::NoSuchBackend { run: run.id.clone(), backend: name.to_owned() })
+    }
+
+    fn log_of(&self, run: &Run) -> Result<LogWriter, LifeError> {
+        self.logs.open(&run.id).map_err(LifeError::log(run))
+    }
+
+    async fn step(&self, run: &Run, step: Step) -> Result<Run, LifeError> {
+        self.journal.step(&run.id, step).await.map_err(LifeError::journal(run))
+    }
+}
+
+/// Makes the result durable. Refused and never launched runs have no log.
+async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
+    let log = match &run.handle {
+        Some(_) => Some(world.log_of(run)?.finish().map_err(LifeError::log(run))?),
+        None => None,
+    };
+    let at = world.clock.now();
+    let result = result_of(run, log.as_ref(), &world.dispatcher, at).to_text();
+    let path = world.paths.path(run.id.action(), at);
+    world.step(run, Step::Settle { path, result }).await?;
+    Ok(Stride::Done(Driven::Settled))
+}
+
+/// After the result is in the ops repo: takes the grant back and removes what the launch made. Safe to call twice.
+///
+/// # Errors
+/// [`LifeError`] where one of the two did not succeed; the caller tries again later, and it holds nothing else up.
+pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
+    revoke(world, run).await?;
+    if let Some(handle) = &run.handle {
+        world.backend(run)?.remove(handle).await.map_err(LifeError::backend(run))?;
+    }
+    Ok(())
+}
+
+/// Takes the grant back, where there is one, and records that.
+async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
+    let Some(record) = &run.grant else { return Ok(()) };
+    match world.secrets.revoke(record).await {
+        Ok(()) => world.step(run, Step::Revoke {}).await.map(drop),
+        Err(error) => {
+            tracing::warn!(run = %run.id, %error, "the grant is not revoked yet");
+            Ok(())
+        }
+    }
+}

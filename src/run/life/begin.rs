@@ -1,0 +1,179 @@
+//! The beginning of a run: grant, launch, and what to do where it is not known whether the launch happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Driven, LifeError, Stride, World, revoke};
+use crate::action::reason::Reason;
+use crate::backend::{Backend, BackendError, Found};
+use crate::grant::{Grant, GrantError};
+use crate::run::record::Run;
+use crate::run::state::State;
+use crate::run::step::{Finish, Step};
+use crate::runner::envelope::{Envelope, Limits, PROTOCOL, Sealed};
+use crate::support::fault;
+use crate::support::ids::LaunchKey;
+
+/// Further looks at a launch whose outcome is not certain, and the wait between them.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// Takes the slot, makes the grant, and launches.
+pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride, LifeError> {
+    let Some(key) = run.launch_key() else {
+        let message = "the journal does not say what was asked for".to_owned();
+        return finish(world, run, Finish::Lost { reason: Reason::JournalLost, message }).await;
+    };
+    if let Some(message) = standing_result(world, run).await? {
+        return finish(world, run, Finish::NotStarted { reason: Reason::ForeignResult, message }).await;
+    }
+    let backend = Arc::clone(world.backend(run)?);
+    // Also before the first launch: after a lost journal the run may be there already.
+    if let Found::Launched(_) = backend.find(&key).await.map_err(LifeError::backend(run))? {
+        let run = take_slot(world, run, slot, None).await?;
+        let run = intend(world, &run, backend.name()).await?;
+        return resolve(world, &run).await;
+    }
+    let grant = match mint(world, run).await {
+        Ok(grant) => grant,
+        Err(GrantError::Unusable { secret, detail }) => {
+            let message = format!("secret {secret}: {detail}");
+            let how = Finish::NotStarted { reason: Reason::SecretUnusable, message };
+            return finish(world, run, how).await;
+        }
+        Err(error @ (GrantError::Unavailable { .. } | GrantError::Misconfigured { .. })) => {
+            return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
+        }
+    };
+    let run = take_slot(world, run, slot, Some(&grant)).await?;
+    let run = intend(world, &run, backend.name()).await?;
+    launch(world, &run, backend.as_ref(), &key, grant, slot).await
+}
+
+/// A result that stands in the ops repo although this run has none: it was written by somebody else, or by this dispatcher
+/// in a time that its journal, restored from an older copy, does not remember. Either way the action counts as done.
+async fn standing_result(world: &World, run: &Run) -> Result<Option<String>, LifeError> {
+    if run.id.attempt() > 1 {
+        return Ok(None);
+    }
+    let standing = world.journal.standing(vec![run.id.action().to_string()]).await.map_err(LifeError::journal(run))?;
+    let words = |path| format!("a result that this journal does not know of stands at {path}: the action counts as done");
+    Ok(standing.into_iter().flatten().next().map(|result| words(result.path)))
+}
+
+fn returned(reason: Reason, message: String) -> Stride {
+    Stride::Done(Driven::Returned { reason, message })
+}
+
+async fn mint(world: &World, run: &Run) -> Result<Grant, GrantError> {
+    let secrets = run.admitted.as_ref().map(|admitted| admitted.secrets.clone()).unwrap_or_default();
+    world.secrets.mint(&run.id, &secrets).await
+}
+
+async fn take_slot(world: &World, run: &Run, slot: u32, grant: Option<&Grant>) -> Result<Run, LifeError> {
+    let record = grant.map(|grant| grant.record.clone()).unwrap_or_default();
+    world.step(run, Step::Grant { record, slot }).await
+}
+
+async fn intend(world: &World, run: &Run, backend: &str) -> Result<Run, LifeError> {
+    world.step(run, Step::Launch { backend: backend.to_owned() }).await
+}
+
+async fn finish(world: &World, run: &Run, how: Finish) -> Result<Stride, LifeError> {
+    world.step(run, Step::Finish { how }).await?;
+    Ok(Stride::Again)
+}
+
+async fn launch(
+    world: &World,
+    run: &Run,
+    backend: &dyn Backend,
+    key: &LaunchKey,
+    grant: Grant,
+    slot: u32,
+) -> Result<Stride, LifeError> {
+    let Some(envelope) = envelope(world, run, key, grant, slot) else {
+        let message = "the journal does not hold what was admitted".to_owned();
+        return finish(world, run, Finish::NotStarted { reason: Reason::JournalLost, message }).await;
+    };
+    if fault::twice() {
+        backend.launch(key, &envelope).await.map_err(LifeError::backend(run))?;
+    }
+    match backend.launch(key, &envelope).await {
+        Ok(handle) => {
+            world.step(run, Step::Start { handle }).await?;
+            Ok(Stride::Again)
+        }
+        Err(BackendError::Ambiguous { .. }) => resolve(world, run).await,
+        Err(error @ BackendError::Refused { .. }) => {
+            let how = Finish::NotStarted { reason: Reason::LaunchRefused, message: error.to_string() };
+            finish(world, run, how).await
+        }
+        Err(error) => {
+            return_unlaunched(world, run, &format!("the launch failed: {error}")).await?;
+            Ok(returned(Reason::BackendUnavailable, error.to_string()))
+        }
+    }
+}
+
+fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) -> Option<Envelope> {
+    let admitted = run.admitted.as_ref()?;
+    let limits = Limits {
+        timeout_seconds: u64::from(admitted.timeout_minutes) * 60,
+        grace_seconds: world.grace.as_secs(),
+    };
+    let context_files = admitted.formula.context_files.iter().map(|(path, pinned)| (path.clone(), pinned.into()));
+    Some(Envelope {
+        protocol: PROTOCOL,
+        run: run.id.clone(),
+        key: key.clone(),
+        slot,
+        action: Sealed::from(&admitted.action),
+        formula: admitted.formula.name.clone(),
+        kind: admitted.formula.kind,
+        script: Sealed::from(&admitted.formula.script),
+        context_files: context_files.collect(),
+        params: admitted.params.clone(),
+        mounts: admitted.mounts.iter().map(|mount| (mount.clone(), String::new())).collect(),
+        environment: world.environment.clone(),
+        handover: grant.handover,
+        limits,
+        traceparent: None,
+    })
+}
+
+/// Finds out what became of a launch that was asked for and whose outcome is not recorded.
+pub(super) async fn resolve(world: &World, run: &Run) -> Result<Stride, LifeError> {
+    let Some(key) = run.launch_key() else {
+        let message = "the journal does not say what was asked for".to_owned();
+        return finish(world, run, Finish::Lost { reason: Reason::JournalLost, message }).await;
+    };
+    let backend = world.backend(run)?;
+    let mut doubt = String::new();
+    for _ in 0..LOOKS {
+        match backend.find(&key).await.map_err(LifeError::backend(run))? {
+            Found::Launched(handle) => {
+                world.step(run, Step::Start { handle }).await?;
+                return Ok(Stride::Again);
+            }
+            Found::NotLaunched if run.state == State::Cancelling => {
+                let message = "the launch provably did not happen".to_owned();
+                return finish(world, run, Finish::NotStarted { reason: Reason::CancelledByOperator, message }).await;
+            }
+            Found::NotLaunched => {
+                return return_unlaunched(world, run, "the backend has no such launch, and can take up none").await;
+            }
+            Found::Unknown(words) => doubt = words,
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    let message = format!("whether it was launched cannot be known: {doubt}");
+    finish(world, run, Finish::Lost { reason: Reason::LaunchUnknown, message }).await
+}
+
+/// Back into the queue: nothing was launched, as `proof` says. The grant that was made for it is taken back.
+pub(super) async fn return_unlaunched(world: &World, run: &Run, proof: &str) -> Result<Stride, LifeError> {
+    let run = world.step(run, Step::Return { proof: proof.to_owned() }).await?;
+    revoke(world, &run).await?;
+    Ok(Stride::Again)
+}

@@ -1,0 +1,120 @@
+//! Following a run that goes on: its log is kept, its time limit watched, a wish to stop passed on, its end recorded.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Driven, LifeError, Stride, Wishes, World, begin};
+use crate::backend::{Backend, Ended, Handle, Observation};
+use crate::run::log::{LogError, LogWriter};
+use crate::run::record::Run;
+use crate::run::state::State;
+use crate::run::step::{Finish, Step, StopCause};
+
+/// News that may wait to be written to the log before the backend is made to wait.
+const NEWS: usize = 64;
+
+/// What the runner, which keeps the time limit itself, is given on top of the limit and twice the grace before it is asked to
+/// stop from here: the outer deadline lies behind the inner one.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// Between two requests to stop a run that does not.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// A time that does not come: where there is nothing to wait for.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What ended one stretch of watching.
+enum Turn {
+    Over(Ended),
+    Stop,
+    Deadline,
+    Detach,
+}
+
+/// Follows `run` to its end, or until this process is to leave it running.
+pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Result<Stride, LifeError> {
+    let Some(handle) = run.handle.clone() else { return begin::resolve(world, run).await };
+    let backend = world.backend(run)?;
+    let mut log = world.log_of(run)?;
+    let cursor = log.cursor().clone();
+    let (sender, mut news) = mpsc::channel(NEWS);
+    let mut watching = std::pin::pin!(backend.observe(&handle, &cursor, sender));
+    let mut asked = Asked::new(world, run);
+    loop {
+        let turn = tokio::select! {
+            biased;
+            Some(observation) = news.recv() => {
+                keep(&mut log, observation).map_err(LifeError::log(run))?;
+                continue;
+            }
+            ended = &mut watching => Turn::Over(ended.map_err(LifeError::backend(run))?),
+            () = wanted(&mut wishes.detach) => Turn::Detach,
+            () = wanted(&mut wishes.stop), if !asked.to_stop => Turn::Stop,
+            () = sleep_until(asked.deadline) => Turn::Deadline,
+        };
+        match turn {
+            Turn::Over(ended) => {
+                while let Ok(observation) = news.try_recv() {
+                    keep(&mut log, observation).map_err(LifeError::log(run))?;
+                }
+                world.step(run, Step::Finish { how: Finish::Ended(ended) }).await?;
+                return Ok(Stride::Again);
+            }
+            Turn::Detach => {
+                return Ok(Stride::Done(Driven::Detached));
+            }
+            Turn::Stop => asked.ask(backend.as_ref(), run, &handle).await,
+            Turn::Deadline => {
+                if !asked.to_stop {
+                    world.step(run, Step::Stop { cause: StopCause::Timeout, by: None }).await?;
+                }
+                asked.ask(backend.as_ref(), run, &handle).await;
+            }
+        }
+    }
+}
+
+fn keep(log: &mut LogWriter, observation: Observation) -> Result<(), LogError> {
+    match observation {
+        Observation::Started(_) => Ok(()),
+        Observation::Events { bytes, cursor } => log.feed(&bytes, &cursor),
+        Observation::Dropped { bytes } => log.dropped(bytes),
+    }
+}
+
+/// Waits until the wish is there; for ever when nobody can wish any more.
+async fn wanted(wish: &mut tokio::sync::watch::Receiver<bool>) {
+    if wish.wait_for(|wanted| *wanted).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Whether the run was asked to stop, and when to ask (again).
+struct Asked {
+    to_stop: bool,
+    deadline: Instant,
+}
+
+impl Asked {
+    fn new(world: &World, run: &Run) -> Self {
+        if run.state == State::Cancelling {
+            return Self { to_stop: false, deadline: Instant::now() };
+        }
+        let limit = run.admitted.as_ref().map(|admitted| Duration::from_secs(u64::from(admitted.timeout_minutes) * 60));
+        let begun = run.started_at.unwrap_or_else(|| world.clock.now());
+        let gone = Duration::try_from(world.clock.now().duration_since(begun)).unwrap_or_default();
+        let left = limit.map_or(NEVER, |limit| (limit + 2 * world.grace + MARGIN).saturating_sub(gone));
+        Self { to_stop: false, deadline: Instant::now() + left }
+    }
+
+    async fn ask(&mut self, backend: &dyn Backend, run: &Run, handle: &Handle) {
+        (self.to_stop, self.deadline) = (true, Instant::now() + ASK_AGAIN);
+        match timeout(ASK_AGAIN, backend.cancel(handle)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "the run could not be asked to stop; asking again"),
+            Err(_) => tracing::warn!(run = %run.id, "the backend does not answer the request to stop; asking again"),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What the end of a run means: from the backend's account, the runner's own and what we had asked for, to the state, reason
+//! and exit code of the result. Pure.
+//!
+//! The backend's exit code decides. The runner's stream is asked two things only: whether the formula had begun (a reserved exit
+//! code means what it says only when it had not), and whether the runner ended it at its time limit.
+
+use super::step::{Finish, StopCause};
+use crate::action::reason::Reason;
+use crate::action::result::ResultState;
+use crate::backend::{End, Ended};
+use crate::runner::event::{EXIT_TIMED_OUT, ReservedExit};
+
+/// The exit code written where there is none (10-actions): never 0.
+pub const NO_EXIT_CODE: i32 = 125;
+
+/// What the runner's stream tells of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How often a runner said that the formula begins.
+    pub starts: u32,
+    /// The runner said that it ended the formula at its time limit.
+    pub timed_out: bool,
+    /// The last thing that the runner had to say about itself.
+    pub complaint: Option<String>,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// For the result.
+    pub state: ResultState,
+    /// For the result.
+    pub reason: Reason,
+    /// For the result, in words.
+    pub message: String,
+    /// The exit code as learned.
+    pub exit: Option<i32>,
+}
+
+impl Meaning {
+    fn new(state: ResultState, reason: Reason, exit: Option<i32>, message: String) -> Self {
+        Self { state, reason, message, exit }
+    }
+
+    /// The exit code for tools that read only that.
+    pub fn exit_code(&self) -> i32 {
+        match (self.state, self.exit) {
+            (ResultState::Succeeded, Some(code)) => code,
+            (_, Some(code)) if code != 0 => code,
+            _ => NO_EXIT_CODE,
+        }
+    }
+}
+
+/// What `finish` means for a run that was asked to stop for `stop`, if it was.
+pub fn meaning(finish: &Finish, stop: Option<StopCause>, told: Told) -> Meaning {
+    match finish {
+        Finish::NotStarted { reason, message } => match stop {
+            Some(cause) => stopped_before(cause),
+            None => Meaning::new(ResultState::NotStarted, *reason, None, message.clone()),
+        },
+        Finish::Lost { reason, message } => Meaning::new(ResultState::Lost, *reason, None, message.clone()),
+        Finish::Ended(ended) => {
+            let mut meaning = ended_meaning(ended, stop, &told);
+            if told.starts > 1 || ended.restarted {
+                meaning.message.push_str("; it was seen to begin more than once");
+            }
+            meaning
+        }
+    }
+}
+
+/// What it means that a run was stopped before it was launched.
+pub fn stopped_before(cause: StopCause) -> Meaning {
+    let (reason, message) = match cause {
+        StopCause::Operator => (Reason::CancelledByOperator, "cancelled before it was launched"),
+        StopCause::Removed => (Reason::RemovedBeforeLaunch, "its file was removed before it was launched"),
+        StopCause::Timeout => (Reason::TimedOut, "its time was over before it was launched"),
+    };
+    Meaning::new(ResultState::Cancelled, reason, None, message.to_owned())
+}
+
+fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning {
+    let detail = ended.detail.clone();
+    match ended.how {
+        End::Exited(code) => exited(code, stop, told),
+        End::OutOfMemory => Meaning::new(
+            ResultState::Failed,
+            Reason::OutOfMemory,
+            Some(137),
+            detail.unwrap_or_else(|| "the kernel ended it for its memory".to_owned()),
+        ),
+        End::Signalled(signal) => stopped(stop, 128 + signal).unwrap_or_else(|| {
+            let words = detail.unwrap_or_else(|| format!("signal {signal} ended the runner"));
+            Meaning::new(ResultState::Failed, Reason::Signalled, Some(128 + signal), words)
+        }),
+        End::NotStarted => stop.map_or_else(
+            || {
+                let words = detail.unwrap_or_else(|| "the backend never started it".to_owned());
+                Meaning::new(ResultState::NotStarted, Reason::LaunchRefused, None, words)
+            },
+            stopped_before,
+        ),
+        End::Unknown => Meaning::new(
+            ResultState::Lost,
+            Reason::ExitUnknown,
+            None,
+            detail.unwrap_or_else(|| "it is over, and its exit code cannot be learned".to_owned()),
+        ),
+    }
+}
+
+fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
+    if code == 0 {
+        // Also after a stop that came too late: the formula did all it was asked to.
+        return Meaning::new(ResultState::Succeeded, Reason::Succeeded, Some(0), "the formula exited with 0".to_owned());
+    }
+    if told.starts == 0
+        && let Some(meaning) = reserved(code, told.complaint.as_deref())
+    {
+        return meaning;
+    }
+    if code == EXIT_TIMED_OUT && told.timed_out {
+        let words = "it was ended at its time limit".to_owned();
+        return Meaning::new(ResultState::TimedOut, Reason::TimedOut, Some(code), words);
+    }
+    stopped(stop, code).unwrap_or_else(|| {
+        let words = match code {
+            129..=192 => format!("the formula exited with {code}, as one does that signal {} ended", code - 128),
+            _ => format!("the formula exited with {code}"),
+        };
+        Meaning::new(ResultState::Failed, Reason::ExitNonzero, Some(code), words)
+    })
+}
+
+/// What an end with `code` means when we had asked for one.
+fn stopped(stop: Option<StopCause>, code: i32) -> Option<Meaning> {
+    let (state, reason, words) = match stop? {
+        StopCause::Operator => (ResultState::Cancelled, Reason::CancelledByOperator, "a person cancelled it"),
+        StopCause::Removed => (ResultState::Cancelled, Reason::RemovedBeforeLaunch, "its file was removed"),
+        StopCause::Timeout => (ResultState::TimedOut, Reason::TimedOut, "it was ended at its time limit"),
+    };
+    Some(Meaning::new(state, reason, Some(code), format!("{words}; it has stopped, with exit code {code}")))
+}
+
+/// The runner's own stops before the formula began (70-runner).
+fn reserved(code: i32, complaint: Option<&str>) -> Option<Meaning> {
+    const ALL: [(ReservedExit, ResultState, Reason); 6] = [
+        (ReservedExit::BadEnvelope, ResultState::NotStarted, Reason::BadEnvelope),
+        (ReservedExit::FenceLost, ResultState::Lost, Reason::FenceLost),
+        (ReservedExit::GrantExpired, ResultState::NotStarted, Reason::GrantExpired),
+        (ReservedExit::GrantIntercepted, ResultState::Failed, Reason::GrantIntercepted),
+        (ReservedExit::SecretMissing, ResultState::NotStarted, Reason::SecretUnusable),
+        (ReservedExit::FormulaNotRunnable, ResultState::NotStarted, Reason::FormulaNotRunnable),
+    ];
+    let (_, state, reason) = ALL.into_iter().find(|(exit, ..)| *exit as i32 == code)?;
+    let why = complaint.unwrap_or_else(|| reason.words());
+    let words = format!("the runner stopped before the formula began, with exit code {code}: {why}");
+    Some(Meaning::new(state, reason, Some(code), words))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::backend::Placement;
+
+    fn ended(how: End) -> Finish {
+        Finish::Ended(Ended { how, at: Timestamp::UNIX_EPOCH, placement: Placement::default(), detail: None, restarted: false })
+    }
+
+    const BEGUN: Told = Told { starts: 1, timed_out: false, complaint: None };
+
+    #[test]
+    fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
+        let before = meaning(&ended(End::Exited(65)), None, Told::default());
+        assert_eq!((before.state, before.reason), (ResultState::Lost, Reason::FenceLost));
+        let after = meaning(&ended(End::Exited(65)), None, BEGUN);
+        assert_eq!((after.state, after.reason), (ResultState::Failed, Reason::ExitNonzero));
+    }
+
+    #[test]
+    fn a_formula_that_exits_like_a_time_out_has_failed() {
+        let own = meaning(&ended(End::Exited(124)), None, BEGUN);
+        assert_eq!((own.state, own.exit_code()), (ResultState::Failed, 124));
+        let limit = meaning(&ended(End::Exited(124)), None, Told { timed_out: true, ..BEGUN });
+        assert_eq!(limit.state, ResultState::TimedOut);
+    }
+
+    #[test]
+    fn a_stop_that_came_too_late_leaves_a_success() {
+        let meaning = meaning(&ended(End::Exited(0)), Some(StopCause::Operator), BEGUN);
+        assert_eq!((meaning.state, meaning.exit_code()), (ResultState::Succeeded, 0));
+    }
+
+    #[test]
+    fn an_exit_that_cannot_be_learned_is_null_and_125() {
+        let meaning = meaning(&ended(End::Unknown), None, BEGUN);
+        assert_eq!((meaning.state, meaning.exit, meaning.exit_code()), (ResultState::Lost, None, 125));
+    }
+
+    fn any_end() -> impl Strategy<Value = End> {
+        prop_oneof![
+            (0..256).prop_map(End::Exited),
+            (1..65).prop_map(End::Signalled),
+            Just(End::OutOfMemory),
+            Just(End::NotStarted),
+            Just(End::Unknown)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn only_an_exit_with_0_is_a_success_and_only_a_success_has_exit_code_0(
+            how in any_end(), stop in prop::option::of(Just(StopCause::Operator)), starts in 0_u32..3, timed_out: bool,
+        ) {
+            let meaning = meaning(&ended(how), stop, Told { starts, timed_out, complaint: None });
+            prop_assert_eq!(meaning.state == ResultState::Succeeded, how == End::Exited(0));
+            prop_assert_eq!(meaning.exit_code() == 0, how == End::Exited(0));
+        }
+    }
+}

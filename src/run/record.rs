@@ -1,0 +1,191 @@
+//! A run as the journal knows it: the sum of its steps. Pure: [`Run::after`] is the only way to change one.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::state::{Illegal, Kind, Next, State, next};
+use super::step::{Finish, Request, Step, StopCause};
+use crate::action::reason::Reason;
+use crate::admission::Admitted;
+use crate::backend::Handle;
+use crate::grant::GrantRecord;
+use crate::support::ids::{CommitId, LaunchKey, RunId};
+
+/// Why a run waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The stable reason.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
+    /// When to look again at the latest.
+    pub until: Option<Timestamp>,
+}
+
+/// That a run is to stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Why.
+    pub cause: StopCause,
+    /// Who asked.
+    pub by: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The result and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The path in the ops repo.
+    pub path: String,
+    /// The bytes, UTF-8 JSON.
+    pub result: String,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// Where it stands.
+    pub state: State,
+    /// What was asked for; not known of a run that was recovered from a backend alone.
+    pub request: Option<Request>,
+    /// Order of arrival.
+    pub order: i64,
+    /// When it was first seen.
+    pub seen_at: Timestamp,
+    /// Why it waits, while it does.
+    pub held: Option<Held>,
+    /// What was admitted.
+    pub admitted: Option<Box<Admitted>>,
+    /// Why it was refused.
+    pub refusal: Option<Held>,
+    /// The slot it holds or held.
+    pub slot: Option<u32>,
+    /// Its grant, until that is revoked.
+    pub grant: Option<GrantRecord>,
+    /// The policies that it held, for the result.
+    pub policies: Vec<String>,
+    /// The backend it was launched on.
+    pub backend: Option<String>,
+    /// How the backend finds it.
+    pub handle: Option<Handle>,
+    /// When the launch was known.
+    pub started_at: Option<Timestamp>,
+    /// That it is to stop.
+    pub stop: Option<Stop>,
+    /// How it is over.
+    pub finish: Option<Finish>,
+    /// When that was known.
+    pub finished_at: Option<Timestamp>,
+    /// Its result.
+    pub outcome: Option<Outcome>,
+    /// The commit that holds the result.
+    pub published: Option<CommitId>,
+    /// Where the result was kept instead, when another one stood in its place.
+    pub kept_aside: Option<String>,
+}
+
+impl Run {
+    /// The first step of a new run.
+    ///
+    /// # Errors
+    /// [`Illegal`] for a step that cannot be a run's first.
+    pub fn begin(id: RunId, order: i64, step: &Step, at: Timestamp) -> Result<Self, Illegal> {
+        let Next::Move(state) = next(None, step.kind())? else {
+            return Err(Illegal { from: State::Seen, kind: step.kind() });
+        };
+        let mut run = Self {
+            id,
+            state,
+            request: None,
+            order,
+            seen_at: at,
+            held: None,
+            admitted: None,
+            refusal: None,
+            slot: None,
+            grant: None,
+            policies: Vec::new(),
+            backend: None,
+            handle: None,
+            started_at: None,
+            stop: None,
+            finish: None,
+            finished_at: None,
+            outcome: None,
+            published: None,
+            kept_aside: None,
+        };
+        run.take_in(step, at);
+        Ok(run)
+    }
+
+    /// The run after `step`; `None` when the step was taken before.
+    ///
+    /// # Errors
+    /// [`Illegal`] when the step may not be taken from where the run stands.
+    pub fn after(&self, step: &Step, at: Timestamp) -> Result<Option<Self>, Illegal> {
+        match next(Some(self.state), step.kind())? {
+            Next::Already => Ok(None),
+            Next::Move(_) if matches!(step, Step::Revoke {}) && self.grant.is_none() => Ok(None),
+            Next::Move(state) => {
+                let mut run = self.clone();
+                run.state = state;
+                run.take_in(step, at);
+                Ok(Some(run))
+            }
+        }
+    }
+
+    /// The key under which a backend launches it at most once; `None` for one that was recovered from a backend alone.
+    pub fn launch_key(&self) -> Option<LaunchKey> {
+        let request = self.request.as_ref()?;
+        Some(LaunchKey::of_action(self.id.action(), &request.blob, self.id.attempt()))
+    }
+
+    fn take_in(&mut self, step: &Step, at: Timestamp) {
+        if !matches!(step.kind(), Kind::Hold | Kind::Revoke) {
+            self.held = None;
+        }
+        match step.clone() {
+            Step::See { request, .. } => self.request = Some(request),
+            Step::Amend { request } => {
+                self.request = Some(request);
+                self.admitted = None;
+            }
+            Step::Recover { handle, backend } => {
+                (self.handle, self.backend, self.started_at) = (Some(handle), Some(backend), Some(at));
+            }
+            Step::Hold { reason, message, until } => self.held = Some(Held { reason, message, until }),
+            Step::Admit { admitted } => self.admitted = Some(admitted),
+            Step::Reject { reason, message } => self.refusal = Some(Held { reason, message, until: None }),
+            Step::Grant { record, slot } => {
+                self.policies.clone_from(&record.policies);
+                (self.grant, self.slot) = (Some(record), Some(slot));
+            }
+            Step::Launch { backend } => self.backend = Some(backend),
+            Step::Start { handle } => (self.handle, self.started_at) = (Some(handle), Some(at)),
+            Step::Return { .. } => {}
+            Step::Stop { cause, by } => {
+                self.stop = Some(Stop { cause, by, at });
+                if self.state == State::Finished {
+                    self.finished_at = Some(at);
+                }
+            }
+            Step::Finish { how } => (self.finish, self.finished_at) = (Some(how), Some(at)),
+            Step::Settle { path, result } => self.outcome = Some(Outcome { path, result }),
+            Step::Publish { commit, kept_aside } => self.publish(commit, kept_aside),
+            Step::Revoke {} => self.grant = None,
+        }
+    }
+
+    /// What ran stands in the result and in the event of the admission; the row need not carry its bytes for ever.
+    fn publish(&mut self, commit: CommitId, kept_aside: Option<String>) {
+        (self.published, self.kept_aside) = (Some(commit), kept_aside);
+        if let Some(admitted) = &mut self.admitted {
+            admitted.drop_bytes();
+        }
+    }
+}
