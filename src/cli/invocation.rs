@@ -93,8 +93,10 @@ pub fn interruptible<T>(work: impl Future<Output = Result<T, CliError>>) -> Resu
         .map_err(|error| CliError::new(Kind::Failed, "cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
         tokio::select! {
-            done = work => done,
+            // First, so that the signal is listened for before the work has any effect.
+            biased;
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, "interrupted")),
+            done = work => done,
         }
     })
 }

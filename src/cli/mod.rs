@@ -36,14 +36,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments),
     };
-    let output = Output::stdout(cli.globals.output, cli.globals.color);
-    let mut invocation = match Invocation::new(cli.globals, output) {
+    let (format, color) = (cli.globals.output, cli.globals.color);
+    let mut invocation = match Invocation::new(cli.globals, Output::stdout(format, color)) {
         Ok(invocation) => invocation,
-        Err(error) => return failed(&error, &mut Output::stdout(Format::Text, When::Auto), When::Auto),
+        Err(error) => return failed(&error, &mut Output::stdout(format, color), color),
     };
     match invocation.start_log(&cli.verb).and_then(|()| run(&cli.verb, &mut invocation)) {
         Ok(code) => code,
-        Err(error) => failed(&error, &mut invocation.output, invocation.globals.color),
+        Err(error) => failed(&error, &mut invocation.output, color),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
+use std::process::Stdio;
 use std::thread::{self, JoinHandle};
 
 use dispatch::support::control::SocketAddress;
@@ -75,4 +76,18 @@ fn an_answer_of_another_kind_is_not_taken_for_a_status() {
     assert_eq!(answer.code, Some(1));
     assert!(answer.stderr.contains("not understood"), "{}", answer.stderr);
     asked.join().unwrap();
+}
+
+#[test]
+fn ctrl_c_while_waiting_for_an_answer_exits_with_130() {
+    let world = World::configured(CONFIG);
+    std::fs::create_dir(world.path("state")).unwrap();
+    let listener = UnixListener::bind(SocketAddress::of(&world.path("state")).unwrap().path()).unwrap();
+    let mut child = world.command("drain").stderr(Stdio::piped()).spawn().unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    // The line has come, so the client waits; it holds the connection until it is interrupted.
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
