@@ -21,8 +21,8 @@ pub mod view;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Verb};
 use error::{CliError, Kind};
@@ -32,7 +32,7 @@ use output::{Format, Output, Paint, When, complain};
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments),
     };
@@ -45,6 +45,16 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => failed(&error, &mut invocation.output, color),
     }
+}
+
+/// clap colours its own words before it has parsed `--color`, so that flag is looked up first.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let color = match given(arguments, "--color") {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    };
+    Cli::from_arg_matches(&Cli::command().color(color).try_get_matches_from(arguments)?)
 }
 
 /// One arm for each verb. Those that nobody carries out yet fail in one place, so that the list of them is short to read.
@@ -91,7 +101,7 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if wants_json(arguments) {
+    if given(arguments, "--output") == Some("json") {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         let words = CliError::new(Kind::Usage, message).hint("see `dispatch --help`");
@@ -101,8 +111,9 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-/// Whether the arguments, which did not parse, ask for JSON.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let pair = arguments.windows(2).any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
-    pair || arguments.iter().any(|argument| argument == "--output=json")
+/// What stands behind `flag` in arguments that clap has not parsed, or could not.
+fn given<'a>(arguments: &'a [OsString], flag: &str) -> Option<&'a str> {
+    let texts: Vec<&str> = arguments.iter().map_while(|argument| argument.to_str()).collect();
+    let behind = texts.iter().position(|text| *text == flag).and_then(|at| texts.get(at + 1)).copied();
+    behind.or_else(|| texts.iter().find_map(|text| text.strip_prefix(flag)?.strip_prefix('=')))
 }

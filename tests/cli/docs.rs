@@ -34,9 +34,10 @@ fn doc(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
 
+/// The command and all of its verbs, without hidden ones and what stands below those.
 fn commands(command: &clap::Command) -> Vec<clap::Command> {
-    let inner = command.get_subcommands().flat_map(commands);
-    std::iter::once(command.clone()).chain(inner).filter(|command| !command.is_hide_set()).collect()
+    let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    std::iter::once(command.clone()).chain(shown.flat_map(commands)).collect()
 }
 
 fn flags() -> Vec<String> {

@@ -51,3 +51,24 @@ fn a_hostile_value_reaches_the_terminal_as_text() {
     assert_eq!(answer.code, Some(2));
     assert!(!answer.all().contains(['\u{1b}', '\u{202e}']), "{}", answer.all());
 }
+
+#[test]
+fn wrong_arguments_and_help_follow_the_wish_for_colours_too() {
+    let world = World::new();
+    for (line, colored) in [("--color always statsu", true), ("--color=never statsu", false), ("statsu", false)] {
+        assert_eq!(world.call(line).stderr.contains('\u{1b}'), colored, "{line}");
+    }
+    assert!(world.call("--color always --help").stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn the_log_goes_to_stderr_in_the_form_that_was_asked_for() {
+    let world = World::configured(CONFIG);
+    assert_eq!(world.call("config show").stderr, "", "a short command is quiet");
+    let answer = world.call("-v --log-format json --output json config show");
+    let line: serde_json::Value = serde_json::from_str(answer.stderr.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["level"], &line["message"]), (&"DEBUG".into(), &"configuration loaded".into()));
+    assert_eq!(answer.json()["kind"], "config.show", "and leaves stdout alone");
+    let filtered = world.call_with("-v config show", &[("DISPATCH_LOG", "error")]);
+    assert_eq!(filtered.stderr, "", "DISPATCH_LOG is stronger than -v");
+}
