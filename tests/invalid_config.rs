@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dispatch::config::{Config, ConfigError, Sources};
 use dispatch::support::diagnostic::Color;
+use proptest::prelude::*;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/invalid/config");
@@ -62,5 +63,38 @@ fn each_wrong_configuration_is_refused_with_its_exact_words() {
 fn no_password_of_a_wrong_configuration_is_shown() {
     for case in cases() {
         assert!(!words(&case).contains("hunter2"), "{}", case.display());
+    }
+}
+
+/// Pieces of which a file is put together at random: near the format, so that most of the code is reached.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("[ops]\n".to_owned()),
+        Just("remote = ".to_owned()),
+        Just("\"https://u:hunter2@h/x\"\n".to_owned()),
+        Just("[[formulas.sources]]\n".to_owned()),
+        Just("credential.username = 1\n".to_owned()),
+        Just("secrets.allow = [\"A\", 2, []]\n".to_owned()),
+        Just("poll_seconds = nan\n".to_owned()),
+        Just("limits = { formula = { \"\" = 0 } }\n".to_owned()),
+        Just("password = \"hunter2\"\n".to_owned()),
+        Just("\u{85}\u{202e}".to_owned()),
+        "[a-z_.]{1,6} = [0-9x\"\\[{]{1,4}\n",
+        ".{0,8}",
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|all| all.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_file_whatever_makes_loading_panic_or_shows_the_terminal_a_control(text in pieces()) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("dispatch.toml"), &text).unwrap();
+        let sources = Sources { working_directory: folder.path().to_owned(), ..Sources::default() };
+        if let Err(ConfigError::Invalid(report)) = Config::load(&sources) {
+            let shown = report.render(Color::Never);
+            prop_assert!(!report.entries().is_empty() && !shown.is_empty());
+            prop_assert!(!shown.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+        }
     }
 }

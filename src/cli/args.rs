@@ -48,14 +48,14 @@ pub struct Globals {
     /// The primary branch of the ops repo (config: `ops.branch`)
     #[arg(long, global = true, value_name = "BRANCH")]
     pub ops_branch: Option<String>,
-    /// Text for people or one JSON document for tools
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    /// `text` for people, `json` for one document for tools
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM", hide_possible_values = true)]
     pub output: Format,
-    /// Colours; `auto` is a terminal without `NO_COLOR`
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    /// Colours: `auto` (on a terminal without `NO_COLOR`), `always` or `never`
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true)]
     pub color: When,
-    /// The form of the log on stderr; `DISPATCH_LOG` filters it
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    /// The form of the log on stderr, `text` or `json`; `DISPATCH_LOG` filters it
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM", hide_possible_values = true)]
     pub log_format: LogFormat,
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -219,7 +219,7 @@ pub enum OpsVerb {
 /// `dispatch schema`
 #[derive(Debug, Clone, Args)]
 pub struct SchemaArgs {
-    /// Which format
+    /// Which format: the name of one of the files that people or dispatch write
     #[arg(value_enum, value_name = "KIND")]
     pub kind: Document,
 }

@@ -62,3 +62,31 @@ fn unreachable(error: &io::Error) -> CliError {
         _ => words("cannot talk to the dispatcher"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dispatcher_that_never_answers_is_given_up_in_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let error = ask(folder.path(), &Command::Ping).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::TimedOut);
+        drop(listener);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_has_no_end_is_cut_off_and_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        });
+        let error = ask(folder.path(), &Command::Ping).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Failed);
+    }
+}

@@ -172,8 +172,8 @@ impl CliError {
     /// A configuration that does not hold; `color` for its marked places.
     pub fn from_config(error: &ConfigError, color: Color) -> Self {
         match error {
-            ConfigError::Unreadable { path, .. } => {
-                Self::from_error(Kind::Usage, error).place(path.display()).hint("check the path and its permissions")
+            ConfigError::Unreadable { .. } => {
+                Self::from_error(Kind::Usage, error).hint("check the path and its permissions")
             }
             ConfigError::Invalid(report) => {
                 let words = Self::new(Kind::Usage, error.to_string());

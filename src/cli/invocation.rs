@@ -69,6 +69,8 @@ impl Invocation {
     pub fn load(&self) -> Result<Loaded, CliError> {
         let paint = Paint::of(self.globals.color, &std::io::stderr());
         let loaded = Config::load(&self.sources()).map_err(|error| CliError::from_config(&error, paint.color()))?;
+        let file = loaded.file.as_deref().map(|path| path.display().to_string());
+        tracing::debug!(file = file.as_deref().unwrap_or("none"), "configuration loaded");
         if !loaded.warnings.is_empty() {
             complain(&loaded.warnings.render(paint.color()));
         }
@@ -93,8 +95,10 @@ pub fn interruptible<T>(work: impl Future<Output = Result<T, CliError>>) -> Resu
         .map_err(|error| CliError::new(Kind::Failed, "cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
         tokio::select! {
-            done = work => done,
+            // First, so that the signal is listened for before the work has any effect.
+            biased;
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, "interrupted")),
+            done = work => done,
         }
     })
 }

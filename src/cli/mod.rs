@@ -24,8 +24,8 @@ pub mod view;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
 use args::{Cli, Verb};
 use error::{CliError, Kind};
@@ -38,19 +38,29 @@ pub fn main() -> ExitCode {
     if let Some(code) = inside::run(&arguments) {
         return code;
     }
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments),
     };
-    let output = Output::stdout(cli.globals.output, cli.globals.color);
-    let mut invocation = match Invocation::new(cli.globals, output) {
+    let (format, color) = (cli.globals.output, cli.globals.color);
+    let mut invocation = match Invocation::new(cli.globals, Output::stdout(format, color)) {
         Ok(invocation) => invocation,
-        Err(error) => return failed(&error, &mut Output::stdout(Format::Text, When::Auto), When::Auto),
+        Err(error) => return failed(&error, &mut Output::stdout(format, color), color),
     };
     match invocation.start_log(&cli.verb).and_then(|()| run(&cli.verb, &mut invocation)) {
         Ok(code) => code,
-        Err(error) => failed(&error, &mut invocation.output, invocation.globals.color),
+        Err(error) => failed(&error, &mut invocation.output, color),
     }
+}
+
+/// clap colours its own words before it has parsed `--color`, so that flag is looked up first.
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let color = match given(arguments, "--color") {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    };
+    Cli::from_arg_matches(&Cli::command().color(color).try_get_matches_from(arguments)?)
 }
 
 /// One arm for each verb. Those that nobody carries out yet fail in one place, so that the list of them is short to read.
@@ -97,7 +107,7 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if wants_json(arguments) {
+    if given(arguments, "--output") == Some("json") {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         let words = CliError::new(Kind::Usage, message).hint("see `dispatch --help`");
@@ -107,8 +117,9 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     ExitCode::from(Kind::Usage.exit_code())
 }
 
-/// Whether the arguments, which did not parse, ask for JSON.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let pair = arguments.windows(2).any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
-    pair || arguments.iter().any(|argument| argument == "--output=json")
+/// What stands behind `flag` in arguments that clap has not parsed, or could not.
+fn given<'a>(arguments: &'a [OsString], flag: &str) -> Option<&'a str> {
+    let texts: Vec<&str> = arguments.iter().map_while(|argument| argument.to_str()).collect();
+    let behind = texts.iter().position(|text| *text == flag).and_then(|at| texts.get(at + 1)).copied();
+    behind.or_else(|| texts.iter().find_map(|text| text.strip_prefix(flag)?.strip_prefix('=')))
 }

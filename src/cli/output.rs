@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, TableStyle, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
@@ -17,9 +17,6 @@ use crate::support::text::one_line;
 
 /// The version of the JSON envelope.
 pub const ENVELOPE: u32 = 1;
-
-/// Width of tables where there is no terminal to ask.
-const PLAIN_WIDTH: u16 = 120;
 
 /// Who reads the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -86,13 +83,19 @@ impl Paint {
 pub struct Look {
     /// Colours or none.
     pub paint: Paint,
-    /// Columns that a table may take.
-    pub width: u16,
+    /// Columns that a table may take: the terminal's. Without one, nothing is wrapped: each row stays one line for `grep`.
+    pub width: Option<u16>,
 }
 
 impl Look {
-    /// Without colours, as wide as a pipe gets it.
-    pub const PLAIN: Self = Self { paint: Paint::Plain, width: PLAIN_WIDTH };
+    /// As a pipe gets it: without colours, each row on one line.
+    pub const PLAIN: Self = Self { paint: Paint::Plain, width: None };
+
+    /// For a block that is indented by two.
+    #[must_use]
+    pub fn inset(self) -> Self {
+        Self { width: self.width.map(|width| width.saturating_sub(2)), ..self }
+    }
 
     /// A table with `header`; cells are escaped, so that no name from a repo drives the terminal. An empty list of rows gives
     /// `nothing` instead.
@@ -101,8 +104,11 @@ impl Look {
             return format!("{nothing}\n");
         }
         let mut table = Table::new();
-        table.load_style(columns()).set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width);
-        table.force_no_tty();
+        // Columns by white space alone: what `grep`, `awk` and a narrow terminal take best.
+        table.load_style(presets::NOTHING).force_no_tty();
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
         table.set_header(header.iter().map(|name| name.to_uppercase()));
         for row in rows {
             table.add_row(row.iter().map(|cell| one_line(cell).into_owned()));
@@ -112,11 +118,6 @@ impl Look {
         }
         table.lines().fold(String::new(), |out, line| out + line.trim_end() + "\n")
     }
-}
-
-/// Columns by white space alone: what `grep`, `awk` and a narrow terminal take best.
-fn columns() -> TableStyle {
-    presets::NOTHING
 }
 
 /// Where a verb writes.
@@ -138,7 +139,7 @@ impl Output {
         let stdout = io::stdout();
         let terminal =
             rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
-        let look = Look { paint: Paint::of(when, &stdout), width: terminal.unwrap_or(PLAIN_WIDTH) };
+        let look = Look { paint: Paint::of(when, &stdout), width: terminal };
         Self { format, look, stdout: Box::new(io::BufWriter::new(stdout)) }
     }
 
@@ -206,4 +207,23 @@ impl Output {
 /// Writes to stderr for people. That stderr is closed is no reason to fail.
 pub fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_gets_each_row_on_one_line_and_a_terminal_rows_that_fit() {
+        let rows = || vec![vec!["name".to_owned(), "word ".repeat(60)]];
+        assert_eq!(Look::PLAIN.table(&["a", "b"], rows(), "").lines().count(), 2);
+        let narrow = Look { width: Some(40), ..Look::PLAIN }.table(&["a", "b"], rows(), "");
+        assert!(narrow.lines().count() > 5 && narrow.lines().all(|line| line.len() <= 40), "{narrow}");
+    }
+
+    #[test]
+    fn a_cell_with_a_line_break_stays_one_row() {
+        let table = Look::PLAIN.table(&["a"], vec![vec!["one\ntwo".to_owned()]], "");
+        assert_eq!(table, "A\none\\ntwo\n");
+    }
 }

@@ -46,6 +46,35 @@ pub struct ShowView {
     pub result: Option<serde_json::Value>,
 }
 
+/// One mistake in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MistakeView {
+    /// The file.
+    pub path: String,
+    /// The line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The character in the line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The stable code.
+    pub reason: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// `check`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CheckedView {
+    /// How many files were looked at.
+    pub files: u64,
+    /// Everything that is wrong with them.
+    pub mistakes: Vec<MistakeView>,
+}
+
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -61,7 +61,7 @@ impl Draft {
         let place = ancestors(key).find_map(|key| self.places.get(key)).cloned();
         let (page, span) = match place {
             Some(place) => (place.page, Some(place.span)),
-            None if self.pages.is_empty() => (self.add_page(Page::new("configuration", "")), None),
+            None if self.pages.is_empty() => (self.add_page(Page::new("no config file was found", "")), None),
             None => (0, None),
         };
         self.note(page, diagnostic(span, severity, wrong));

@@ -56,12 +56,12 @@ pub fn plan(view: &PlanView, look: Look) -> String {
     out += &granted("Mounts", "nothing is mounted", &view.mounts, look);
     let params = view.params.iter().map(|(name, value)| vec![name.clone(), value.clone()]).collect();
     out += &heading(look, "Parameters");
-    out + &indent(&look.table(&["name", "value"], params, "none"))
+    out + &indent(&look.inset().table(&["name", "value"], params, "none"))
 }
 
 fn granted(title: &str, nothing: &str, all: &[GrantedView], look: Look) -> String {
     let rows = all.iter().map(|one| vec![one.name.clone(), one.by.clone(), one.evidence.clone()]).collect();
-    heading(look, title) + &indent(&look.table(&["name", "by", "evidence"], rows, nothing))
+    heading(look, title) + &indent(&look.inset().table(&["name", "by", "evidence"], rows, nothing))
 }
 
 #[cfg(test)]

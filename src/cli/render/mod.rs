@@ -1,6 +1,7 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
-//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `upkeep`: `gc`, `audit verify`.
+//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `upkeep`: `check`, `logs`, `gc`,
+//!   `audit verify`.
 
 mod admission;
 mod runs;
@@ -10,7 +11,7 @@ mod upkeep;
 pub use admission::{explain, plan};
 pub use runs::{list, show};
 pub use status::status;
-pub use upkeep::{audit, gc};
+pub use upkeep::{audit, checked, gc, log};
 
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};

@@ -64,7 +64,7 @@ fn events(events: &[EventView], look: Look) -> String {
         vec![event.number.to_string(), rfc3339_seconds(event.at), event.state.clone(), detail]
     };
     heading(look, "Events")
-        + &indent(&look.table(&["#", "at", "state", "detail"], events.iter().map(row).collect(), ""))
+        + &indent(&look.inset().table(&["#", "at", "state", "detail"], events.iter().map(row).collect(), ""))
 }
 
 /// The end of the log, as the result has it.

@@ -58,7 +58,8 @@ fn active(view: &StatusView, now: Timestamp, look: Look) -> String {
         let took = run.started_at.map(|start| span(start, now)).unwrap_or_default();
         vec![slot, run.run.clone(), run.state.clone(), run.backend.clone().unwrap_or_default(), took]
     };
-    let table = look.table(&["slot", "run", "state", "backend", "for"], view.active.iter().map(row).collect(), "");
+    let table =
+        look.inset().table(&["slot", "run", "state", "backend", "for"], view.active.iter().map(row).collect(), "");
     heading(look, "Under way") + &indent(&table)
 }
 
@@ -70,7 +71,7 @@ fn waiting(view: &StatusView, now: Timestamp, look: Look) -> String {
         let since = run.queued_at.map(|at| span(at, now)).unwrap_or_default();
         vec![run.action.clone(), since, why(run.reason.as_deref(), run.message.as_deref()).unwrap_or_default()]
     };
-    let table = look.table(&["action", "for", "why"], view.waiting.iter().map(row).collect(), "");
+    let table = look.inset().table(&["action", "for", "why"], view.waiting.iter().map(row).collect(), "");
     heading(look, "Waiting") + &indent(&table)
 }
 

@@ -1,9 +1,28 @@
-//! `gc` and `audit verify`.
+//! `check`, `logs`, `gc` and `audit verify`.
 
 use super::super::output::Look;
-use super::super::view::{AuditView, GcView};
+use super::super::view::{AuditView, CheckedView, GcView};
 use super::{field, heading, indent, lines};
-use crate::support::text::one_line;
+use crate::support::text::{block, one_line};
+
+/// `check`: the mistakes as `support::diagnostic` has shown them, and how many there are.
+pub fn checked(view: &CheckedView, shown: &str) -> String {
+    let files = counted(view.files, "file");
+    if view.mistakes.is_empty() {
+        return format!("{files} checked, nothing is wrong\n");
+    }
+    let mistakes = counted(u64::try_from(view.mistakes.len()).unwrap_or(u64::MAX), "mistake");
+    format!("{shown}\n{files} checked, {mistakes}\n")
+}
+
+/// `logs`: bytes of a log as text that cannot drive a terminal; what is not UTF-8 is shown as U+FFFD.
+pub fn log(bytes: &[u8]) -> String {
+    block(&String::from_utf8_lossy(bytes)).into_owned()
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
 
 /// `gc`: what was removed, or would be.
 pub fn gc(view: &GcView) -> String {
@@ -33,6 +52,27 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_ends_with_how_much_was_checked_and_how_much_is_wrong() {
+        let fine = CheckedView { files: 1, mistakes: vec![] };
+        assert_eq!(checked(&fine, ""), "1 file checked, nothing is wrong\n");
+        let mistake = super::super::super::view::MistakeView {
+            path: "a.toml".to_owned(),
+            line: Some(1),
+            column: Some(1),
+            reason: "syntax".to_owned(),
+            message: "wrong".to_owned(),
+            help: None,
+        };
+        let wrong = CheckedView { files: 2, mistakes: vec![mistake] };
+        assert_eq!(checked(&wrong, "error: wrong\n"), "error: wrong\n\n2 files checked, 1 mistake\n");
+    }
+
+    #[test]
+    fn a_log_keeps_its_lines_and_loses_its_escapes() {
+        assert_eq!(log(b"one\n\ttwo \x1b[2J\xff\n"), "one\n\ttwo \\u{1b}[2J\u{fffd}\n");
+    }
 
     #[test]
     fn gc_says_what_went_and_how_much_it_was() {

@@ -1,0 +1,15 @@
+//! The shipped binary at a shell, in a sealed world: its own folder and home, an environment of nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[path = "cli/config.rs"]
+mod config;
+#[path = "cli/daemon.rs"]
+mod daemon;
+#[path = "cli/docs.rs"]
+mod docs;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/output.rs"]
+mod output;
+#[path = "cli/world.rs"]
+mod world;
