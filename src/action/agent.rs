@@ -14,7 +14,7 @@ use super::request::MAX_WORD;
 use super::text::quoted;
 
 /// The most bytes of an agent formula: prompts are longer than requests.
-pub const MAX_BYTES: usize = 1024 * 1024;
+pub const MAX_BYTES: usize = 256 * 1024;
 /// The fields that an agent formula has beside those of the metadata.
 pub const FIELDS: [&str; 7] = ["name", "description", "version", "model", "tools", "context", "steps"];
 
@@ -187,6 +187,13 @@ mod tests {
         assert_eq!(formula.steps.iter().map(|step| step.needs.len()).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(formula.context_files, ["docs/style.md"]);
         assert_eq!(formula.other.keys().collect::<Vec<_>>(), ["project"]);
+    }
+
+    #[test]
+    fn a_prompt_may_be_longer_than_a_request_and_not_endless() {
+        let prompt = |bytes: usize| format!("description = \"{}\"\n", "x".repeat(bytes));
+        assert!(parse(&prompt(200 * 1024)).is_ok());
+        assert_eq!(parse(&prompt(MAX_BYTES)).unwrap_err().first().reason, Reason::FileTooLarge);
     }
 
     #[test]

@@ -72,12 +72,12 @@ impl<'r, 'd> Fields<'r, 'd> {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.table.keys().any(|key| key.get_ref() == name)
+        self.table.contains_key(name)
     }
 
     /// The value of a field, unread.
     pub(super) fn value(&self, name: &str) -> Option<&'r Value<'d>> {
-        self.table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
+        self.table.get(name)
     }
 
     /// Says so when a field is missing; `example` is what could stand there.

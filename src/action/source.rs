@@ -60,9 +60,14 @@ impl Source {
         self.text.get(span).unwrap_or_default()
     }
 
+    /// The line of a byte offset, without the walk along the line that its column costs.
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Where a byte offset stands.
     pub fn position(&self, offset: usize) -> Position {
-        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let line = self.line(offset);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
         let before =
             self.text.get(start..).unwrap_or_default().char_indices().take_while(|(at, _)| start + at < offset);
