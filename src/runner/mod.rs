@@ -1,8 +1,36 @@
-//! What runs inside the job: `dispatch runner`.
+//! What runs inside the job: `dispatch runner` (70-runner). One process for one run, told everything by one envelope.
+//!
+//! ```text
+//! envelope (wire) ─► environment checks ─► workdir ─► fence ─► formula ─► exit code
+//!                                                               │ stdout, stderr
+//!                        redact_socket ─► redact ◄── pump ◄─────┘
+//!                                                     └─► lines ─► emit ─► NDJSON
+//! ```
+//!
+//! - [`job`]: the order of steps above, and what each failure's exit code is.
+//! - [`mod@envelope`], [`wire`]: what is handed over, in memory and as bytes.
+//! - [`fence`]: at most one execution.
+//! - [`environment`], [`workdir`], [`formula`], [`processes`]: what the formula sees, and its processes from start to sweep.
+//! - [`redact`], [`redact_socket`], [`redact_client`]: no granted value leaves the job.
+//! - [`pump`], [`lines`], [`emit`], [`event`]: output becomes events.
+//!
+//! The backends call [`wire`] to hand over and [`fence::seal`] to recover; the dispatcher reads [`event`]s.
 
+pub mod emit;
 pub mod envelope;
 pub mod environment;
 pub mod event;
 pub mod fence;
+pub mod formula;
+pub mod job;
+pub mod lines;
+pub mod processes;
+pub mod pump;
 pub mod redact;
+pub mod redact_client;
+pub mod redact_socket;
 pub mod wire;
+pub mod workdir;
+
+pub use job::{RunnerOptions, Source, main};
+pub use wire::EnvelopeError;

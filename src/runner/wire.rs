@@ -13,6 +13,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
+mod error;
+pub use error::EnvelopeError;
+
 use super::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, SecretName, sha256_hex};
 
@@ -27,69 +30,6 @@ pub const MAX_DOCUMENT: u64 = 24 * 1024 * 1024;
 
 /// A frame may ask its reader for a window of this size (log2) and no more: 8 MiB, what the encoder uses at its highest levels.
 const MAX_WINDOW_LOG: u32 = 23;
-
-/// Why a document is not an envelope that this build can use.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvelopeError {
-    /// Reading failed.
-    #[error("the envelope cannot be read")]
-    Read(#[source] io::Error),
-    /// Too many bytes.
-    #[error("the envelope is larger than {limit} bytes{detail}")]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-        /// Of what.
-        detail: &'static str,
-    },
-    /// Not JSON, or not of the right shape.
-    #[error("the envelope is not a document of this protocol: {what} at line {line}, column {column}")]
-    Malformed {
-        /// The kind of fault.
-        what: &'static str,
-        /// Where.
-        line: usize,
-        /// Where.
-        column: usize,
-    },
-    /// Made by a build that is too new or too old.
-    #[error(
-        "the envelope has protocol {found}; this runner reads {OLDEST} to {PROTOCOL}: \
-         the dispatcher and the runner must be at most one protocol apart"
-    )]
-    Protocol {
-        /// The document's.
-        found: u32,
-    },
-    /// A file's bytes do not unpack.
-    #[error("the envelope's {part} cannot be unpacked")]
-    Unpack {
-        /// Which file.
-        part: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file is not the one that was admitted.
-    #[error("the envelope's {part} has the digest {found}, but {expected} was admitted")]
-    Digest {
-        /// Which file.
-        part: String,
-        /// What was admitted.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
-    /// A context file's path would leave its folder.
-    #[error("the envelope's context file `{path}` is not a plain relative path")]
-    Path {
-        /// The path.
-        path: String,
-    },
-    /// Writing failed.
-    #[error("the envelope cannot be written")]
-    Write(#[source] io::Error),
-}
 
 #[derive(Deserialize)]
 struct Version {
@@ -247,8 +187,8 @@ impl Envelope {
         let mut room = Room(MAX_DECODED);
         Ok(Self {
             protocol,
-            action: room.unpack("action", document.action)?,
-            script: room.unpack("formula", document.script)?,
+            action: room.unpack("action", &document.action)?,
+            script: room.unpack("formula", &document.script)?,
             context_files: room.unpack_all(document.context_files)?,
             run: document.run,
             key: document.key,
@@ -307,14 +247,14 @@ impl Room {
             if !is_plain_path(&path) {
                 return Err(EnvelopeError::Path { path: path.chars().take(160).collect() });
             }
-            let sealed = self.unpack(&format!("context file `{path}`"), file)?;
+            let sealed = self.unpack(&format!("context file `{path}`"), &file)?;
             found.insert(path, sealed);
         }
         Ok(found)
     }
 
-    fn unpack(&mut self, part: &str, file: File) -> Result<Sealed, EnvelopeError> {
-        let bytes = self.bytes(&file).map_err(|source| EnvelopeError::Unpack { part: part.to_owned(), source })?;
+    fn unpack(&mut self, part: &str, file: &File) -> Result<Sealed, EnvelopeError> {
+        let bytes = self.bytes(file).map_err(|source| EnvelopeError::Unpack { part: part.to_owned(), source })?;
         self.0 = self
             .0
             .checked_sub(bytes.len() as u64)

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, pidfd_open,
-    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, waitpid,
+    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -238,7 +238,8 @@ fn end_what_is_left() -> io::Result<()> {
         for child in process::children(getpid())? {
             let _ = kill_process(child, Signal::KILL);
         }
-        match waitpid(None, WaitOptions::empty()) {
+        // Not rustix's `waitpid(None, …)`: that is wait4(0), which sees this process's own group only.
+        match wait(WaitOptions::empty()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::CHILD) => return Ok(()),
             Err(errno) => return Err(errno.into()),

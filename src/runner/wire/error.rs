@@ -1,0 +1,68 @@
+//! Why an envelope could not be read or written. No text repeats a part of the document, but for names of files.
+
+use std::io;
+
+use super::{OLDEST, PROTOCOL};
+
+/// Why a document is not an envelope that this build can use.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Reading failed.
+    #[error("the envelope cannot be read")]
+    Read(#[source] io::Error),
+    /// Too many bytes.
+    #[error("the envelope is larger than {limit} bytes{detail}")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+        /// Of what.
+        detail: &'static str,
+    },
+    /// Not JSON, or not of the right shape.
+    #[error("the envelope is not a document of this protocol: {what} at line {line}, column {column}")]
+    Malformed {
+        /// The kind of fault.
+        what: &'static str,
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+    },
+    /// Made by a build that is too new or too old.
+    #[error(
+        "the envelope has protocol {found}; this runner reads {OLDEST} to {PROTOCOL}: \
+         the dispatcher and the runner must be at most one protocol apart"
+    )]
+    Protocol {
+        /// The document's.
+        found: u32,
+    },
+    /// A file's bytes do not unpack.
+    #[error("the envelope's {part} cannot be unpacked")]
+    Unpack {
+        /// Which file.
+        part: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not the one that was admitted.
+    #[error("the envelope's {part} has the digest {found}, but {expected} was admitted")]
+    Digest {
+        /// Which file.
+        part: String,
+        /// What was admitted.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A context file's path would leave its folder.
+    #[error("the envelope's context file `{path}` is not a plain relative path")]
+    Path {
+        /// The path.
+        path: String,
+    },
+    /// Writing failed.
+    #[error("the envelope cannot be written")]
+    Write(#[source] io::Error),
+}
