@@ -127,7 +127,8 @@ async fn a_dispatcher_in_a_process_of_its_own() {
     let Some(folder) = std::env::var_os("DISPATCH_TEST_WORLD") else { return };
     let world = World::at(folder.into());
     let launch = world.backend().launch(&key(), &world.envelope(&std::env::var("DISPATCH_TEST_SCRIPT").unwrap())).await;
-    fs::write(world.path("answered"), format!("{launch:?}")).unwrap();
+    fs::write(world.path("answer"), format!("{launch:?}")).unwrap();
+    fs::rename(world.path("answer"), world.path("answered")).unwrap();
     std::future::pending::<()>().await;
 }
 
@@ -214,7 +215,8 @@ async fn an_exit_is_recorded_when_the_disk_has_room_again_and_unknown_when_the_s
 async fn a_killed_runner_is_told_from_a_killed_supervisor_and_leaves_nothing_running() {
     let world = World::new();
     let pid_file = world.path("pid");
-    let script = format!("echo $$ > {0}.tmp; mv {0}.tmp {0}; sleep 1000", pid_file.display());
+    // A grandchild of the runner: it comes to the supervisor only when its own parent has been ended.
+    let script = format!("sleep 1000 & echo $! > {0}.tmp; mv {0}.tmp {0}; wait", pid_file.display());
     let backend = world.backend();
     let handle = backend.launch(&key(), &world.envelope(&script)).await.unwrap();
     appears(&pid_file).await;
