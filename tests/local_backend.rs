@@ -1,5 +1,12 @@
 //! The local backend with the shipped binary: real supervisors, real runners, real kills. What a formula did is read from the
 //! tally file that it writes itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod backend_contract;
 
@@ -103,10 +110,10 @@ fn key() -> LaunchKey {
 /// Waits until `path` is there, woken by the folder's changes.
 async fn appears(path: &Path) {
     let watcher = Watcher::new().unwrap();
-    let mut watched = watcher.watch(path.parent().unwrap()).unwrap();
+    let mut growth = watcher.watch(path.parent().unwrap()).unwrap();
     let wait = async {
         while !path.exists() {
-            watched.changed().await;
+            growth.changed().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
