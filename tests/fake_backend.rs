@@ -1,5 +1,12 @@
 //! The fake backend keeps the same contract as the real ones; without that, what is tested on it would prove nothing.
 #![cfg(feature = "fault-points")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod backend_contract;
 

@@ -1,5 +1,12 @@
 //! The local backend with the shipped binary: real supervisors, real runners, real kills. What a formula did is read from the
 //! tally file that it writes itself.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 mod backend_contract;
 
@@ -22,16 +29,36 @@ const DISPATCH: &str = env!("CARGO_BIN_EXE_dispatch");
 
 /// A folder with runs, and a tally that formulas append to.
 struct World {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    _owned: Option<tempfile::TempDir>,
 }
 
 impl World {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder: folder.path().to_owned(), _owned: Some(folder) }
+    }
+
+    /// The world of another process.
+    fn at(folder: PathBuf) -> Self {
+        Self { folder, _owned: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
+    }
+
+    /// Starts a dispatcher in a process of its own, which launches `script` and then waits until it is killed.
+    fn dispatcher(&self, script: &str, fault: &str) -> std::process::Child {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_dispatcher_in_a_process_of_its_own", "--nocapture"])
+            .env("DISPATCH_TEST_WORLD", &self.folder)
+            .env("DISPATCH_TEST_SCRIPT", script)
+            .env("DISPATCH_FAULT", fault)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     fn backend(&self) -> LocalBackend {
@@ -83,10 +110,10 @@ fn key() -> LaunchKey {
 /// Waits until `path` is there, woken by the folder's changes.
 async fn appears(path: &Path) {
     let watcher = Watcher::new().unwrap();
-    let mut watched = watcher.watch(path.parent().unwrap()).unwrap();
+    let mut growth = watcher.watch(path.parent().unwrap()).unwrap();
     let wait = async {
         while !path.exists() {
-            watched.changed().await;
+            growth.changed().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
@@ -99,6 +126,114 @@ fn signal(pid: i32, signal: rustix::process::Signal) {
 fn is_gone(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     stat.is_empty() || stat.contains(") Z ")
+}
+
+/// Not a test by itself: what [`World::dispatcher`] starts.
+#[tokio::test]
+async fn a_dispatcher_in_a_process_of_its_own() {
+    let Some(folder) = std::env::var_os("DISPATCH_TEST_WORLD") else { return };
+    let world = World::at(folder.into());
+    let launch = world.backend().launch(&key(), &world.envelope(&std::env::var("DISPATCH_TEST_SCRIPT").unwrap())).await;
+    fs::write(world.path("answer"), format!("{launch:?}")).unwrap();
+    fs::rename(world.path("answer"), world.path("answered")).unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_run_outlives_its_dispatcher_and_is_adopted() {
+    let world = World::new();
+    let (began, go) = (world.path("began"), world.path("go"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let script = format!("touch {}; read line < {}; echo after; exit 5", began.display(), go.display());
+    let mut dispatcher = world.dispatcher(&script, "");
+    appears(&began).await;
+    dispatcher.kill().unwrap();
+    dispatcher.wait().unwrap();
+
+    let backend = world.backend();
+    let Found::Launched(handle) = backend.find(&key()).await.unwrap() else { panic!("the run is not found") };
+    let opened = tokio::task::spawn_blocking(move || fs::write(go, "go\n").unwrap());
+    let told = observe(&backend, &handle, &Cursor::default()).await;
+    opened.await.unwrap();
+    assert_eq!((told.ended.how, world.executions()), (End::Exited(5), 1));
+    assert!(told.events.contains("after"));
+}
+
+/// Takes up what a dead dispatcher left: launches only where `find` says that nothing was launched.
+#[cfg(feature = "fault-points")]
+async fn recover(world: &World) -> End {
+    let backend = world.backend();
+    let handle = match backend.find(&key()).await.unwrap() {
+        Found::Launched(handle) => handle,
+        Found::NotLaunched => backend.launch(&key(), &world.envelope(HELLO)).await.unwrap(),
+        Found::Unknown(words) => panic!("{words}"),
+    };
+    observe(&backend, &handle, &Cursor::default()).await.ended.how
+}
+
+#[cfg(feature = "fault-points")]
+const STEPS: [&str; 5] = ["local.mkdir", "local.launchfile", "local.spawn", "local.handover", "local.ack"];
+
+#[cfg(feature = "fault-points")]
+#[tokio::test]
+async fn a_dispatcher_killed_at_any_step_of_a_launch_leaves_one_execution_and_its_exit() {
+    for point in STEPS.iter().flat_map(|step| [format!("{step}.before"), format!("{step}.after")]) {
+        let world = World::new();
+        let status = world.dispatcher(HELLO, &format!("kill:{point}")).wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{point} was not reached");
+        assert_eq!((recover(&world).await, world.executions()), (End::Exited(7), 1), "{point}");
+    }
+}
+
+#[cfg(feature = "fault-points")]
+#[tokio::test]
+async fn a_disk_that_is_full_at_any_step_of_a_launch_leaves_one_execution_and_its_exit() {
+    for point in STEPS.iter().flat_map(|step| [format!("{step}.before"), format!("{step}.after")]) {
+        let world = World::new();
+        let mut dispatcher = world.dispatcher(HELLO, &format!("error:{point}"));
+        appears(&world.path("answered")).await;
+        dispatcher.kill().unwrap();
+        dispatcher.wait().unwrap();
+        assert!(fs::read_to_string(world.path("answered")).unwrap().starts_with("Err("), "{point} was not reached");
+        assert_eq!((recover(&world).await, world.executions()), (End::Exited(7), 1), "{point}");
+    }
+}
+
+#[cfg(feature = "fault-points")]
+#[tokio::test]
+async fn an_exit_is_recorded_when_the_disk_has_room_again_and_unknown_when_the_supervisor_was_killed_before() {
+    let cases = [
+        ("error:local.exit.before:1", End::Exited(7)),
+        ("error:local.exit.after:1", End::Exited(7)),
+        ("kill:local.exit.before", End::Unknown),
+        ("kill:local.exit.after", End::Exited(7)),
+    ];
+    for (fault, expected) in cases {
+        let world = World::new();
+        let mut dispatcher = world.dispatcher(HELLO, fault);
+        appears(&world.path("answered")).await;
+        dispatcher.kill().unwrap();
+        dispatcher.wait().unwrap();
+        assert_eq!((recover(&world).await, world.executions()), (expected, 1), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_runner_is_told_from_a_killed_supervisor_and_leaves_nothing_running() {
+    let world = World::new();
+    let pid_file = world.path("pid");
+    // A grandchild of the runner: it comes to the supervisor only when its own parent has been ended.
+    let script = format!("sleep 1000 & echo $! > {0}.tmp; mv {0}.tmp {0}; wait", pid_file.display());
+    let backend = world.backend();
+    let handle = backend.launch(&key(), &world.envelope(&script)).await.unwrap();
+    appears(&pid_file).await;
+    let fence = fs::read_to_string(world.launch_dir(1).join("fence")).unwrap();
+    let runner = fence.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    signal(runner, rustix::process::Signal::KILL);
+    let told = observe(&backend, &handle, &Cursor::default()).await;
+    assert_eq!(told.ended.how, End::Signalled(9));
+    assert!(told.ended.detail.unwrap().contains("killed by somebody else"));
+    assert!(is_gone(&fs::read_to_string(pid_file).unwrap()));
 }
 
 const HELLO: &str = "echo hello; exit 7";

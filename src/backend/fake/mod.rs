@@ -42,7 +42,7 @@ struct World {
 /// What truly happened under one key.
 #[derive(Debug)]
 struct Run {
-    run: RunId,
+    id: RunId,
     script: Script,
     begins: Instant,
     cancelled: watch::Sender<Option<Instant>>,
@@ -257,7 +257,7 @@ impl Backend for FakeBackend {
         let now = Instant::now();
         let world = self.world();
         let present = world.runs.iter().filter(|(_, run)| run.begins <= now);
-        Ok(present.map(|(key, run)| Listed { key: key.clone(), run: run.run.clone(), handle: handle(key) }).collect())
+        Ok(present.map(|(key, run)| Listed { key: key.clone(), run: run.id.clone(), handle: handle(key) }).collect())
     }
 }
 
@@ -269,7 +269,7 @@ impl World {
     fn begin(&mut self, key: &LaunchKey, envelope: &Envelope, script: Script) {
         let begins = Instant::now() + script.launch.begins_after();
         self.runs.entry(key.clone()).or_insert_with(|| Run {
-            run: envelope.run.clone(),
+            id: envelope.run.clone(),
             script,
             begins,
             cancelled: watch::Sender::new(None),

@@ -57,7 +57,7 @@ pub(super) fn prepare(
         executable: settings.executable.clone(),
         grace_seconds: envelope.limits.grace_seconds,
     };
-    describe(&dir, &launch).map_err(io_error("writing launch.json"))?;
+    describe(&of_key, &dir, &launch).map_err(io_error("writing launch.json"))?;
     Ok(Prepared::Fresh(place, envelope))
 }
 
@@ -66,16 +66,18 @@ fn make(of_key: &Path, dir: &LaunchDir) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(of_key)?;
     // Not recursive: of two that launch at once, one fails here.
     DirBuilder::new().mode(0o700).create(dir.path())?;
-    durable::sync_folder(of_key)?;
-    if let Some(runs) = of_key.parent() {
-        durable::sync_folder(runs)?;
-    }
     fault::point("local.mkdir.after")
 }
 
-fn describe(dir: &LaunchDir, launch: &LaunchFile) -> io::Result<()> {
+/// Writes the launch file and makes everything durable from it up to the folder of all runs: a launch that a power cut took
+/// back, after its formula had begun, would be made again. All at once and last, since the first sync pays for the others.
+fn describe(of_key: &Path, dir: &LaunchDir, launch: &LaunchFile) -> io::Result<()> {
     fault::point("local.launchfile.before")?;
-    layout::write(&dir.launch_file(), launch)?;
+    layout::write_in_passing(&dir.launch_file(), launch)?;
+    File::open(dir.launch_file())?.sync_all()?;
+    for folder in [dir.path(), of_key].into_iter().chain(of_key.parent()) {
+        durable::sync_folder(folder)?;
+    }
     fault::point("local.launchfile.after")
 }
 

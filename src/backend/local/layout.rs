@@ -96,8 +96,10 @@ impl LaunchDir {
         read(&self.launch_file())
     }
 
+    /// A record that a power cut has spoilt is none: the supervisor was cut off as well.
     pub(super) fn supervisor(&self) -> io::Result<Option<Identity>> {
         read(&self.supervisor_file())
+            .or_else(|error| if error.kind() == io::ErrorKind::InvalidData { Ok(None) } else { Err(error) })
     }
 
     pub(super) fn exit(&self) -> io::Result<Option<ExitFile>> {
@@ -149,12 +151,23 @@ pub(super) fn write(path: &Path, document: &impl Serialize) -> io::Result<()> {
     durable::replace(path, &serde_json::to_vec(document)?)
 }
 
+/// Writes a document so that a reader sees it whole or not at all, but leaves it to others to make it survive a power cut.
+pub(super) fn write_in_passing(path: &Path, document: &impl Serialize) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, serde_json::to_vec(document)?)?;
+    fs::rename(temporary, path)
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(|error| invalid(path, &error))?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn invalid(path: &Path, error: &serde_json::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -192,6 +205,13 @@ mod tests {
         write(&dir.supervisor_file(), &Identity::own().unwrap()).unwrap();
         assert_eq!(dir.decide().unwrap(), Fate::Launched);
         assert!(!dir.fence().exists());
+    }
+
+    #[test]
+    fn a_spoilt_record_of_the_supervisor_counts_as_none() {
+        let (_folder, dir) = launch_dir();
+        fs::write(dir.supervisor_file(), "").unwrap();
+        assert_eq!(dir.decide().unwrap(), Fate::Sealed);
     }
 
     #[test]

@@ -92,7 +92,9 @@ pub(super) async fn end(dir: &LaunchDir) -> io::Result<ExitFile> {
     }
     let words = match dir.life()? {
         Life::Rebooted => "the machine was started anew while it ran",
-        Life::Running(_) | Life::Ended => "its supervisor ended without recording an exit (was it killed?)",
+        Life::Running(_) | Life::Ended => {
+            "its supervisor ended without recording an exit (was it killed, or the machine cut off?)"
+        }
     };
     sweep(dir).await?;
     Ok(ExitFile { how: End::Unknown, at: SystemClock.now(), detail: Some(words.to_owned()) })

@@ -72,7 +72,7 @@ mod tests {
         fs::write(tree_path.join("a/b/file"), "x").unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), tree_path.join("a/link")).unwrap();
         for locked in ["a/b", "a"] {
-            fs::set_permissions(tree_path.join(locked), Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree_path.join(locked), Permissions::from_mode(0o000)).unwrap();
         }
         // As root the rights would not matter to the removal itself, so that this part is asked for by name.
         unlock(CWD, &tree_path, MAX_DEPTH).unwrap();

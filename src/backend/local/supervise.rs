@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, pidfd_open,
-    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, waitpid,
+    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -95,7 +95,8 @@ async fn follow(dir: &LaunchDir, launch: &LaunchFile, document: Zeroizing<Vec<u8
         return Err(SuperviseError::Sealed);
     }
     let own = Identity::own().map_err(SuperviseError::Record)?;
-    layout::write(&dir.supervisor_file(), &own).map_err(SuperviseError::Record)?;
+    // Not synced: after a power cut there is no supervisor to look for, and whether the run began is the fence's to tell.
+    layout::write_in_passing(&dir.supervisor_file(), &own).map_err(SuperviseError::Record)?;
     // The dispatcher may be gone by now; the run goes on without it.
     let _ = io::stdout().write_all(handover::READY).and_then(|()| io::stdout().flush());
 
@@ -238,7 +239,8 @@ fn end_what_is_left() -> io::Result<()> {
         for child in process::children(getpid())? {
             let _ = kill_process(child, Signal::KILL);
         }
-        match waitpid(None, WaitOptions::empty()) {
+        // Not rustix's `waitpid(None, …)`: that is wait4(0), which sees this process's own group only.
+        match wait(WaitOptions::empty()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::CHILD) => return Ok(()),
             Err(errno) => return Err(errno.into()),

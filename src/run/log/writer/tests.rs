@@ -105,7 +105,7 @@ fn a_log_whose_exchange_was_cut_short_goes_on_from_the_shortened_one() {
         log.feed(&block("x"), &at(n)).unwrap();
     }
     // As after a kill between the recording and the renaming: the state speaks of a file that has another name still.
-    let long = log.state.length;
+    let shortened = log.state.length;
     let path = store.path(&run);
     log.record().unwrap();
     let generation = log.state.generation;
@@ -115,7 +115,7 @@ fn a_log_whose_exchange_was_cut_short_goes_on_from_the_shortened_one() {
     fs::write(&path, "the old log").unwrap();
     let log = store.open(&run).unwrap();
     assert_eq!(*log.cursor(), at(499));
-    assert_eq!(content(&store, &run).len() as u64, long);
+    assert_eq!(content(&store, &run).len() as u64, shortened);
     assert!(!beside(&path, "1").exists());
 }
 
@@ -155,10 +155,10 @@ async fn a_follower_wakes_when_the_log_grows_and_gets_whole_lines_until_it_is_ov
     let mut log = store.open(&run).unwrap();
     let mut reader = store.read(&run).unwrap();
     let watcher = crate::support::watch::Watcher::new().unwrap();
-    let mut watched = reader.watch(&watcher).unwrap();
+    let mut growth = reader.watch(&watcher).unwrap();
     let partial = b"{\"t\":\"T\",\"kind\":\"log\",\"stream\":\"stdout\",\"text\":\"two\",\"partial\":true}\n";
     log.feed(&[line("one"), partial.to_vec()].concat(), &at(1)).unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(20), watched.changed()).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(20), growth.changed()).await.unwrap();
     assert_eq!(reader.read(Part::WholeLines).unwrap(), b"one\n");
     assert_eq!(reader.read(Part::All).unwrap(), b"two");
 }
