@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 
 use self::arrivals::{Arrivals, Origin};
 use self::dependencies::World;
@@ -63,7 +64,7 @@ pub struct Scene {
 pub struct Gatherer {
     mirror: Mirror,
     folder: String,
-    sources: Vec<FormulaSource>,
+    sources: RwLock<Vec<FormulaSource>>,
     arrivals: Arrivals,
     powers: Powers,
 }
@@ -88,8 +89,21 @@ impl Gatherer {
             powers: Powers::new(mirror.clone(), root),
             folder: folder.to_owned(),
             mirror,
-            sources,
+            sources: RwLock::new(sources),
         }
+    }
+
+    /// Fetches the git repositories among the sources of formulas again; worth doing at each new head. One that cannot be
+    /// fetched stays where it was.
+    ///
+    /// # Errors
+    /// That of the last source that failed; all of them were tried.
+    pub async fn refresh_sources(&self) -> Result<(), GatherError> {
+        let mut outcome = Ok(());
+        for source in self.sources.write().await.iter_mut() {
+            outcome = source.refresh().await.map_err(GatherError::from).and(outcome);
+        }
+        outcome
     }
 
     /// The snapshots of `entries`, which stand in the tree of the scene's head, in the same order.
@@ -223,8 +237,9 @@ impl Gatherer {
     async fn formulas_at(&self, commit: &CommitId, names: BTreeSet<FormulaName>) -> Result<Answers, GatherError> {
         let mut found = formulas::in_ops(&self.mirror, commit, &names).await?;
         let missing: BTreeSet<FormulaName> = names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
-        found.extend(formulas::in_sources(&self.sources, &missing).await?);
-        let looked_in = formulas::looked_in(&self.sources);
+        let sources = self.sources.read().await;
+        found.extend(formulas::in_sources(&sources, &missing).await?);
+        let looked_in = formulas::looked_in(&sources);
         for name in missing {
             found.entry(name).or_insert_with(|| FormulaAnswer::NotFound { looked_in: looked_in.clone() });
         }
