@@ -14,7 +14,7 @@ use super::request::MAX_WORD;
 use super::text::quoted;
 
 /// The most bytes of an agent formula: prompts are longer than requests.
-pub const MAX_BYTES: usize = 1024 * 1024;
+pub const MAX_BYTES: usize = 256 * 1024;
 /// The fields that an agent formula has beside those of the metadata.
 pub const FIELDS: [&str; 7] = ["name", "description", "version", "model", "tools", "context", "steps"];
 
@@ -124,7 +124,7 @@ fn refuse_path_outside(fields: &mut Fields<'_, '_>, file: &Spanned<&str>) {
 fn read_steps(fields: &mut Fields<'_, '_>) -> Vec<Step> {
     let Some(value) = fields.value("steps") else { return Vec::new() };
     let Some(items) = value.get_ref().as_array() else {
-        fields.refuse_type("steps", "a list of tables: `[[steps]]`", value);
+        fields.refuse_type("steps", "a list of tables: `[[steps]]`", value, None);
         return Vec::new();
     };
     items.iter().map(|item| read_step(fields, item)).collect()
@@ -132,7 +132,7 @@ fn read_steps(fields: &mut Fields<'_, '_>) -> Vec<Step> {
 
 fn read_step(fields: &mut Fields<'_, '_>, item: &Spanned<DeValue<'_>>) -> Step {
     let Some(table) = item.get_ref().as_table() else {
-        fields.refuse_type("steps[]", "a table", item);
+        fields.refuse_type("steps[]", "a table", item, None);
         return Step::default();
     };
     let findings: &mut Findings = &mut *fields.findings;
@@ -187,6 +187,13 @@ mod tests {
         assert_eq!(formula.steps.iter().map(|step| step.needs.len()).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(formula.context_files, ["docs/style.md"]);
         assert_eq!(formula.other.keys().collect::<Vec<_>>(), ["project"]);
+    }
+
+    #[test]
+    fn a_prompt_may_be_longer_than_a_request_and_not_endless() {
+        let prompt = |bytes: usize| format!("description = \"{}\"\n", "x".repeat(bytes));
+        assert!(parse(&prompt(200 * 1024)).is_ok());
+        assert_eq!(parse(&prompt(MAX_BYTES)).unwrap_err().first().reason, Reason::FileTooLarge);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Filled by the parsers of this module; shown by [`render`](super::render), by JSON (`Serialize`) and in
 //! the `message` of a rejected result.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -45,8 +46,8 @@ pub struct Diagnostic {
 /// Everything that is wrong with one file; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
-    source: Source,
-    first: Diagnostic,
+    source: Box<Source>,
+    first: Box<Diagnostic>,
     rest: Vec<Diagnostic>,
     unlisted: usize,
 }
@@ -73,7 +74,7 @@ pub struct Described<'d> {
 impl Diagnostics {
     /// A file with one thing wrong.
     pub fn of_one(source: Source, finding: Diagnostic) -> Self {
-        Self { source, first: finding, rest: Vec::new(), unlisted: 0 }
+        Self { source: Box::new(source), first: Box::new(finding), rest: Vec::new(), unlisted: 0 }
     }
 
     /// The finding that stands first in the file; its reason is the reason of a rejection.
@@ -83,7 +84,7 @@ impl Diagnostics {
 
     /// All findings in the order of the file; those without a place come last.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        std::iter::once(&self.first).chain(&self.rest)
+        std::iter::once(self.first()).chain(&self.rest)
     }
 
     /// How many more there are than [`MAX_FINDINGS`].
@@ -143,13 +144,13 @@ pub(super) struct Findings {
     source: Source,
     list: Vec<Diagnostic>,
     unlisted: usize,
-    broken_lines: Vec<usize>,
+    broken_lines: BTreeSet<usize>,
 }
 
 impl Findings {
     /// Nothing found so far.
     pub(super) fn new(source: Source) -> Self {
-        Self { source, list: Vec::new(), unlisted: 0, broken_lines: Vec::new() }
+        Self { source, list: Vec::new(), unlisted: 0, broken_lines: BTreeSet::new() }
     }
 
     /// The text that is being read.
@@ -159,9 +160,9 @@ impl Findings {
 
     /// A finding about the TOML itself. What else seems wrong on its line follows from it and is not reported.
     pub(super) fn add_broken(&mut self, span: Range<usize>, message: String, help: Option<String>) {
-        let line = self.source.position(span.start).line;
+        let line = self.source.line(span.start);
         self.add(Reason::Syntax, Place::Span(span), message, help);
-        self.broken_lines.push(line);
+        self.broken_lines.insert(line);
     }
 
     /// A finding. In a file whose TOML is broken, a missing field may merely be unreadable: such findings are left out.
@@ -185,7 +186,7 @@ impl Findings {
             _ if self.broken_lines.is_empty() => false,
             _ if reason == Reason::MissingField => true,
             Place::File => false,
-            Place::Span(span) => self.broken_lines.contains(&self.source.position(span.start).line),
+            Place::Span(span) => self.broken_lines.contains(&self.source.line(span.start)),
         }
     }
 
@@ -198,7 +199,9 @@ impl Findings {
         });
         let mut list = list.into_iter();
         match (list.next(), value) {
-            (Some(first), _) => Err(Diagnostics { source, first, rest: list.collect(), unlisted }),
+            (Some(first), _) => {
+                Err(Diagnostics { rest: list.collect(), unlisted, ..Diagnostics::of_one(source, first) })
+            }
             (None, Some(value)) => Ok(value),
             (None, None) => Err(Diagnostics::of_one(source, unreadable())),
         }

@@ -35,7 +35,7 @@ pub(super) fn read_up_to<T>(
     let (table, errors) = DeTable::parse_recoverable(&text);
     refuse_byte_order_mark(&mut findings, &text);
     refuse_broken(&mut findings, &errors);
-    refuse_depth(&mut findings, table.get_ref());
+    refuse_depth(&mut findings, table.get_ref(), &errors);
     let value = reader(&mut findings, table.get_ref());
     findings.into_result(value)
 }
@@ -72,20 +72,29 @@ fn refuse_broken(findings: &mut Findings, errors: &[Error]) {
         let span = error.span().unwrap_or(0..0);
         match kind(error) {
             Kind::Duplicate => refuse_duplicate(findings, span),
-            Kind::TooDeep => refuse_too_deep(findings, span),
+            Kind::TooDeep => {}
             Kind::Other => {
-                findings.add_broken(span, format!("this is not valid TOML: {}", error.message()), syntax_help(error));
+                findings.add_broken(span, format!("this is not valid TOML: {}", words(error)), syntax_help(error));
             }
         }
     }
 }
 
+/// The parser's words without expectations that say nothing to a person.
+fn words(error: &Error) -> &str {
+    let message = error.message();
+    let plain =
+        message.strip_suffix(", expected nothing").or_else(|| message.strip_suffix(", expected literal string"));
+    plain.unwrap_or(message)
+}
+
 fn syntax_help(error: &Error) -> Option<String> {
     let help = match error.message() {
-        "string values must be quoted" => "put the value between double quotes",
+        message if message.starts_with("string values must be quoted") => "put the value between double quotes",
         message if message.starts_with("unclosed array") => "close the list with `]`",
         message if message.starts_with("missing comma between array elements") => "separate the items by commas",
         message if message.starts_with("key with no value") => "write `key = value`",
+        message if message.contains("visible characters") => "remove the character; it cannot stand in a text as it is",
         message if message.starts_with("invalid basic string") => {
             "end the text with `\"` on the same line, or write it between `\"\"\"` over several lines"
         }
@@ -100,19 +109,21 @@ fn refuse_duplicate(findings: &mut Findings, span: Range<usize>) {
     findings.add(Reason::DuplicateKey, Place::Span(span), format!("{key} stands here a second time"), Some(help));
 }
 
-fn refuse_too_deep(findings: &mut Findings, span: Range<usize>) {
-    let message = format!("values are nested more than {MAX_DEPTH} deep");
-    findings.add(Reason::NestingTooDeep, Place::Span(span), message, Some("write it flatter".to_owned()));
-}
-
-fn refuse_depth(findings: &mut Findings, table: &DeTable<'_>) {
+/// The parser has a bound of its own, beyond ours, behind which it builds no tree: its word counts where the tree shows nothing.
+fn refuse_depth(findings: &mut Findings, table: &DeTable<'_>, errors: &[Error]) {
     let mut too_deep = Vec::new();
     for value in table.values() {
         find_too_deep(value, 1, &mut too_deep);
     }
+    if too_deep.is_empty() {
+        let said = errors.iter().filter(|error| matches!(kind(error), Kind::TooDeep));
+        too_deep.extend(said.map(|error| error.span().unwrap_or(0..0)));
+    }
     for span in too_deep {
+        let message = format!("values are nested more than {MAX_DEPTH} deep");
         // Only its beginning is marked: the whole value may be most of the file.
-        refuse_too_deep(findings, span.start..span.end.min(span.start + 1));
+        let start = Place::Span(span.start..span.end.min(span.start + 1));
+        findings.add(Reason::NestingTooDeep, start, message, Some("write it flatter".to_owned()));
     }
 }
 

@@ -72,12 +72,12 @@ impl<'r, 'd> Fields<'r, 'd> {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.table.keys().any(|key| key.get_ref() == name)
+        self.table.contains_key(name)
     }
 
     /// The value of a field, unread.
     pub(super) fn value(&self, name: &str) -> Option<&'r Value<'d>> {
-        self.table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
+        self.table.get(name)
     }
 
     /// Says so when a field is missing; `example` is what could stand there.
@@ -95,9 +95,10 @@ impl<'r, 'd> Fields<'r, 'd> {
         self.findings.add(Reason::InvalidValue, Place::Span(span), message, help.into());
     }
 
-    fn wrong_type(&mut self, name: &str, wanted: &str, value: &Value<'_>, help: Option<String>) {
+    /// Says that the value of `name` is of the wrong type.
+    pub(super) fn refuse_type(&mut self, name: &str, wanted: &str, value: &Value<'_>, help: Option<String>) {
         let found = with_article(value.get_ref().type_str());
-        let message = format!("`{name}` is {wanted}, not {found}");
+        let message = format!("`{name}` must be {wanted}, not {found}");
         self.findings.add(Reason::WrongType, Place::Span(value.span()), message, help);
     }
 
@@ -114,7 +115,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         let raw = self.findings.source().slice(value.span());
         let simple = !matches!(value.get_ref(), DeValue::Array(_) | DeValue::Table(_));
         let help = simple.then(|| format!("put it between double quotes: \"{}\"", text::clipped(raw, 40)));
-        self.wrong_type(name, "a text", value, help);
+        self.refuse_type(name, "a text", value, help);
         None
     }
 
@@ -143,7 +144,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         let value = self.value(name)?;
         let Some(items) = value.get_ref().as_array() else {
             let help = value.get_ref().as_str().map(|one| format!("write `{name} = [\"{}\"]`", text::clipped(one, 40)));
-            self.wrong_type(name, "a list of texts", value, help);
+            self.refuse_type(name, "a list of texts", value, help);
             return None;
         };
         Some(items.iter().filter_map(|item| self.as_text(&format!("{name}[]"), item)).collect())
@@ -173,13 +174,13 @@ impl<'r, 'd> Fields<'r, 'd> {
             let unquoted =
                 value.get_ref().as_str().filter(|text| text.parse::<u32>().is_ok_and(|n| range.contains(&n)));
             let help = unquoted.map_or(allowed, |number| format!("write it without quotes: {number}"));
-            self.wrong_type(name, "a whole number", value, Some(help));
+            self.refuse_type(name, "a whole number", value, Some(help));
             return None;
         };
         let number = u32::from_str_radix(digits.as_str(), digits.radix()).ok().filter(|number| range.contains(number));
         if number.is_none() {
             let raw = quoted(self.findings.source().slice(value.span()));
-            self.refuse(value.span(), format!("{raw} is outside of what `{name}` may be"), allowed);
+            self.refuse(value.span(), format!("`{name}` cannot be {raw}"), allowed);
         }
         number
     }
@@ -189,7 +190,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         let value = self.value(name)?;
         let flag = value.get_ref().as_bool();
         if flag.is_none() {
-            self.wrong_type(name, "`true` or `false`", value, Some(format!("write `{name} = true` or leave it out")));
+            self.refuse_type(name, "`true` or `false`", value, Some(format!("write `{name} = true` or leave it out")));
         }
         flag
     }
@@ -225,7 +226,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         let Some(written) = value.get_ref().as_datetime() else {
             let quotes = value.get_ref().as_str().is_some_and(|text| text.parse::<Timestamp>().is_ok());
             let help = if quotes { "write it without quotes" } else { "write it like 2026-12-01T03:00:00Z" };
-            self.wrong_type(name, "a date and time", value, Some(help.to_owned()));
+            self.refuse_type(name, "a date and time", value, Some(help.to_owned()));
             return None;
         };
         if written.date.is_none() || written.time.is_none() || written.offset.is_none() {
@@ -246,14 +247,9 @@ impl<'r, 'd> Fields<'r, 'd> {
         let value = self.value(name)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.wrong_type(name, wanted, value, None);
+            self.refuse_type(name, wanted, value, None);
         }
         table.map(|table| (table, value.span()))
-    }
-
-    /// Says that the value of `name` is of the wrong type, for readers that know more forms than one.
-    pub(super) fn refuse_type(&mut self, name: &str, wanted: &str, value: &Value<'_>) {
-        self.wrong_type(name, wanted, value, None);
     }
 
     /// A text that is handed on or shown: not empty, not longer than `most` bytes, nothing in it that steers.
@@ -274,7 +270,7 @@ impl<'r, 'd> Fields<'r, 'd> {
 
     fn checked(&mut self, text: &Spanned<&str>, name: &str, lines: Lines, most: usize) {
         if text.get_ref().trim().is_empty() {
-            self.refuse(text.span(), format!("`{name}` is empty"), "say it in a few words".to_owned());
+            self.refuse(text.span(), format!("`{name}` is empty"), "write at least one visible character".to_owned());
         }
         self.bounded(text, name, lines, most);
     }
@@ -293,6 +289,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         if let Some(c) = forbidden {
             let why = match c {
                 '\n' | '\t' | '\r' => "it must be a single line",
+                c if c.is_control() => "control characters can steer a terminal",
                 _ => "it can hide or reorder text",
             };
             let message = format!("`{name}` holds the character U+{:04X}: {why}", u32::from(c));

@@ -45,7 +45,7 @@ impl FormulaFiles {
     ///
     /// `x.meta.toml` is the metadata of `x` and never the agent formula `x.meta`, which can therefore only be a script.
     pub fn names(formula: &FormulaName) -> [Option<String>; 3] {
-        let agent = (!formula.as_str().ends_with(".meta")).then(|| format!("{formula}.toml"));
+        let agent = formula.as_str().strip_suffix(".meta").is_none().then(|| format!("{formula}.toml"));
         [Some(format!("{formula}.sh")), agent, Some(format!("{formula}.meta.toml"))]
     }
 

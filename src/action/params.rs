@@ -104,9 +104,10 @@ pub fn resolve(
 
 fn unknown(name: &str, declared: &BTreeMap<String, ParamSpec>) -> (Reason, String) {
     let names: Vec<&str> = declared.keys().map(String::as_str).collect();
-    let known = match names.is_empty() {
-        true => "the formula takes none".to_owned(),
-        false => format!("the formula takes: {}", names.join(", ")),
+    let known = if names.is_empty() {
+        "the formula takes none".to_owned()
+    } else {
+        format!("the formula takes: {}", names.join(", "))
     };
     (Reason::ParamUnknown, format!("the formula has no parameter `{name}`; {known}"))
 }
@@ -171,7 +172,7 @@ pub(super) fn read_declared(fields: &mut Fields<'_, '_>, unknown: Unknown) -> Op
                 read_named(fields, key, item, unknown, &mut specs);
             }
         }
-        _ => fields.refuse_type("params", "a list or a table of parameters", value),
+        _ => fields.refuse_type("params", "a list or a table of parameters", value, None),
     }
     Some(specs)
 }
@@ -183,7 +184,7 @@ fn read_listed(
     specs: &mut BTreeMap<String, ParamSpec>,
 ) {
     let Some(table) = item.get_ref().as_table() else {
-        return fields.refuse_type("params[]", "a table with at least a `name`", item);
+        return fields.refuse_type("params[]", "a table with at least a `name`", item, None);
     };
     let mut inner = Fields::inner(&mut *fields.findings, table, item.span(), "a parameter");
     if unknown == Unknown::Refused {
@@ -214,7 +215,7 @@ fn read_named(
 ) {
     let name = read_name(fields, key.span(), key.get_ref());
     let Some(table) = item.get_ref().as_table() else {
-        return fields.refuse_type(&format!("params.{}", key.get_ref()), "a table", item);
+        return fields.refuse_type(&format!("params.{}", key.get_ref()), "a table", item, None);
     };
     let mut inner = Fields::inner(&mut *fields.findings, table, item.span(), "a parameter");
     if unknown == Unknown::Refused {

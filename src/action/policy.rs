@@ -64,10 +64,21 @@ fn read_tiers(fields: &mut Fields<'_, '_>) -> BTreeMap<FormulaName, Tier> {
     let mut tiers = BTreeMap::new();
     for key in table.keys() {
         let name = inner.parse_id::<FormulaName>(&toml::Spanned::new(key.span(), key.get_ref().as_ref()));
-        let tier = inner.choice(key.get_ref(), &Tier::WORDS);
+        let tier = read_tier(&mut inner, key.get_ref());
         tiers.extend(name.zip(tier));
     }
     tiers
+}
+
+/// Without quotes a dot in a formula's name makes a table, which is worth saying.
+fn read_tier(fields: &mut Fields<'_, '_>, formula: &str) -> Option<Tier> {
+    let value = fields.value(formula)?;
+    if value.get_ref().is_table() {
+        let help = "put a name that holds dots between quotes: \"release-1.2\" = \"low\"".to_owned();
+        fields.refuse_type(formula, "a tier", value, Some(help));
+        return None;
+    }
+    fields.choice(formula, &Tier::WORDS)
 }
 
 fn read_approvals(fields: &mut Fields<'_, '_>) -> BTreeMap<Tier, u32> {

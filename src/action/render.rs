@@ -14,6 +14,9 @@ const MAX_LINES: usize = 6;
 const BEFORE: usize = 60;
 const BEHIND: usize = 90;
 
+/// Wider than any line that is left after the cut, so that the renderer does not cut a second time.
+const WIDEST: usize = 400;
+
 /// Whether the text carries terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
@@ -30,6 +33,7 @@ impl Diagnostics {
             Colour::Plain => Renderer::plain(),
             Colour::Ansi => Renderer::styled(),
         };
+        let renderer = renderer.term_width(WIDEST);
         let mut blocks: Vec<String> = self.iter().map(|finding| block(&renderer, self.source(), finding)).collect();
         if self.unlisted() > 0 {
             blocks.push(format!("and {} more in {}", self.unlisted(), text::visible(self.source().path())));
@@ -42,11 +46,16 @@ fn block(renderer: &Renderer, source: &Source, finding: &Diagnostic) -> String {
     let path = text::visible(source.path());
     let title = Level::ERROR.primary_title(text::visible(&finding.message)).id(finding.reason.code());
     let group = match &finding.place {
-        Place::File => Group::with_title(title).element(Origin::path(path)),
+        Place::File => Group::with_title(title).element(Origin::path(path).line(1).char_column(1)),
         Place::Span(span) => Group::with_title(title).element(snippet(source, span, path)),
     };
     let help = finding.help.as_deref().map(|help| Level::HELP.message(text::visible(help)));
-    renderer.render(&[group.elements(help)])
+    let text = renderer.render(&[group.elements(help)]);
+    match &finding.place {
+        // Without a line of the file the renderer leaves no room for line numbers; with it, all findings stand in one column.
+        Place::File => text.replace('\n', "\n "),
+        Place::Span(_) => text,
+    }
 }
 
 fn snippet<'a>(source: &Source, span: &Range<usize>, path: String) -> Snippet<'a, annotate_snippets::Annotation<'a>> {

@@ -60,12 +60,18 @@ impl Source {
         self.text.get(span).unwrap_or_default()
     }
 
+    /// The line of a byte offset, without the walk along the line that its column costs.
+    pub fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Where a byte offset stands.
     pub fn position(&self, offset: usize) -> Position {
-        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let line = self.line(offset);
         let start = self.line_starts.get(line - 1).copied().unwrap_or_default();
-        let offset = self.text.floor_char_boundary(offset);
-        Position { line, column: self.slice(start..offset).chars().count() + 1 }
+        let before =
+            self.text.get(start..).unwrap_or_default().char_indices().take_while(|(at, _)| start + at < offset);
+        Position { line, column: before.count() + 1 }
     }
 
     /// The bytes of the lines on which a span begins and ends, without the last line's newline.
@@ -92,10 +98,11 @@ fn not_utf8(path: &str, bytes: &[u8], error: std::str::Utf8Error) -> Diagnostics
     let start = error.valid_up_to();
     let length = error.error_len().unwrap_or(bytes.len() - start);
     let wrong = bytes.get(start..start + length).unwrap_or_default();
+    let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
     let finding = Diagnostic {
         reason: Reason::NotUtf8,
         message: format!("the file is not valid UTF-8: byte {} does not continue the text", start + 1),
-        help: Some("save the file with the encoding UTF-8".to_owned()),
+        help: Some(format!("{}save it with the encoding UTF-8", if utf16 { "this looks like UTF-16; " } else { "" })),
         // In the lossy text the first invalid sequence stands at the same offset, as U+FFFD.
         place: Place::Span(start..start + char::REPLACEMENT_CHARACTER.len_utf8()),
         text: wrong.escape_ascii().to_string(),

@@ -34,7 +34,9 @@ pub fn visible(text: &str) -> String {
 
 /// `visible`, cut to `most` characters.
 pub fn clipped(text: &str, most: usize) -> String {
-    let shown = visible(text);
+    // Cut before it is made visible, since a text may be most of a file.
+    let near = text.char_indices().nth(most + 1).map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
+    let shown = visible(near);
     match shown.char_indices().nth(most) {
         Some((cut, _)) => format!("{}…", shown.get(..cut).unwrap_or_default()),
         None => shown,
