@@ -129,20 +129,20 @@ pub(super) fn read_policy(file: &TrustedFile) -> Result<Policy, Refusal> {
 /// at the head raises the tier, the version that was approved runs instead, and the higher of their words counts: a choice that
 /// depends on the tier cannot lower it.
 fn find_tier(action: &Action, policy: &Policy, snapshot: &Snapshot) -> TierFound {
-    let (bare, _) = effective_tier(policy.tier(&action.formula), None, action.blast_radius);
-    let of_approved = claimed_tier(formula_at_approval(snapshot));
-    let claimed = match claimed_tier(&snapshot.formula_at_head) {
-        _ if bare > Tier::Low => of_approved,
-        Some(raised) if raised > Tier::Low => Some(raised).max(of_approved),
+    let by_policy = policy.tier(&action.formula);
+    let (bare, _) = effective_tier(by_policy, None, action.blast_radius);
+    let theirs = claimed_tier(formula_at_approval(snapshot));
+    let formula = match claimed_tier(&snapshot.formula_at_head) {
+        _ if bare > Tier::Low => theirs,
+        Some(raised) if raised > Tier::Low => Some(raised).max(theirs),
         low => low,
     };
-    let base = policy.tier(&action.formula);
-    let (tier, ignored) = effective_tier(base, claimed, action.blast_radius);
-    let source = match (tier == base, claimed == Some(tier)) {
+    let (tier, ignored) = effective_tier(by_policy, formula, action.blast_radius);
+    let source = match (tier == by_policy, formula == Some(tier)) {
         (true, _) if policy.tiers.contains_key(&action.formula) => format!("{} names it so", snapshot.policy.path),
         (true, _) => format!("{} does not name formula `{}`", snapshot.policy.path, action.formula),
-        (false, true) => format!("raised by the formula from {base}"),
-        (false, false) => format!("raised by the action from {base}"),
+        (false, true) => format!("raised by the formula from {by_policy}"),
+        (false, false) => format!("raised by the action from {by_policy}"),
     };
     TierFound { tier, source, notes: ignored.map(ignored_words).into_iter().collect() }
 }

@@ -146,7 +146,7 @@ impl Loss {
             Self::Garbage => snapshot.entry.content = Content::File(Arc::from(&b"\xff = {"[..])),
             Self::Rewritten => snapshot.rewritten = Some(Rewritten { last_seen: commit('e') }),
             Self::ForeignResult => {
-                snapshot.result = Some(ResultEntry { path: "a.result.json".to_owned(), blob: blob('9') })
+                snapshot.result = Some(ResultEntry { path: "a.result.json".to_owned(), blob: blob('9') });
             }
             Self::Settled => {
                 let stage = Stage::Settled { state: ResultState::Failed, reason: Reason::ExitNonzero };

@@ -61,7 +61,7 @@ impl FormulaSource {
 }
 
 /// By name: what was found in one place; a name that the place does not have is left out.
-type Answers = BTreeMap<FormulaName, FormulaAnswer>;
+pub(super) type Answers = BTreeMap<FormulaName, FormulaAnswer>;
 
 /// The formulas of the tree of `commit`.
 pub(super) async fn in_ops(
