@@ -20,6 +20,8 @@ pub mod rules;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod verdict;
 
 pub use admitted::Admitted;

@@ -27,7 +27,7 @@ pub(super) struct Refusal {
     pub(super) reason: Reason,
     pub(super) message: String,
     pub(super) help: Option<String>,
-    pub(super) diagnostics: Option<Diagnostics>,
+    pub(super) diagnostics: Option<Box<Diagnostics>>,
 }
 
 /// The tier that counts, and why.
@@ -63,7 +63,7 @@ impl Refusal {
         let reason = reason.unwrap_or(diagnostics.first().reason);
         let message = format!("{}:\n{}", diagnostics.source().path(), diagnostics.summary());
         let help = diagnostics.first().help.clone();
-        Self { reason, message, help, diagnostics: Some(diagnostics) }
+        Self { reason, message, help, diagnostics: Some(Box::new(diagnostics)) }
     }
 }
 
@@ -125,17 +125,24 @@ pub(super) fn read_policy(file: &TrustedFile) -> Result<Policy, Refusal> {
     }
 }
 
-/// The policy's tier, raised by whoever raises it. The formula's claim is the higher of those of the two versions that were
-/// looked at, so that the choice between them, which depends on the tier, cannot lower it again.
+/// The policy's tier, raised by whoever raises it. The formula's word is that of the version that will run. Where only the one
+/// at the head raises the tier, the version that was approved runs instead, and the higher of their words counts: a choice that
+/// depends on the tier cannot lower it.
 fn find_tier(action: &Action, policy: &Policy, snapshot: &Snapshot) -> TierFound {
-    let claimed = [&snapshot.formula_at_head, &snapshot.formula_at_arrival].into_iter().filter_map(claimed_tier).max();
-    let base = policy.tier(&action.formula);
-    let (tier, ignored) = effective_tier(base, claimed, action.blast_radius);
-    let source = match (tier == base, claimed == Some(tier)) {
+    let by_policy = policy.tier(&action.formula);
+    let (bare, _) = effective_tier(by_policy, None, action.blast_radius);
+    let theirs = claimed_tier(formula_at_approval(snapshot));
+    let formula = match claimed_tier(&snapshot.formula_at_head) {
+        _ if bare > Tier::Low => theirs,
+        Some(raised) if raised > Tier::Low => Some(raised).max(theirs),
+        low => low,
+    };
+    let (tier, ignored) = effective_tier(by_policy, formula, action.blast_radius);
+    let source = match (tier == by_policy, formula == Some(tier)) {
         (true, _) if policy.tiers.contains_key(&action.formula) => format!("{} names it so", snapshot.policy.path),
         (true, _) => format!("{} does not name formula `{}`", snapshot.policy.path, action.formula),
-        (false, true) => format!("raised by the formula from {base}"),
-        (false, false) => format!("raised by the action from {base}"),
+        (false, true) => format!("raised by the formula from {by_policy}"),
+        (false, false) => format!("raised by the action from {by_policy}"),
     };
     TierFound { tier, source, notes: ignored.map(ignored_words).into_iter().collect() }
 }
@@ -166,9 +173,17 @@ pub(super) fn claimed_tier(answer: &FormulaAnswer) -> Option<Tier> {
 
 /// Which version runs: above low the one that was approved together with the action, otherwise the one at the head.
 fn formula_answer<'a>(tier: Option<&TierFound>, snapshot: &'a Snapshot) -> &'a FormulaAnswer {
-    match (&snapshot.arrival, tier.map(|found| found.tier)) {
-        (Arrival::LocalFile, _) | (_, Some(Tier::Low)) => &snapshot.formula_at_head,
-        (Arrival::Commit(_) | Arrival::Unknown { .. }, _) => &snapshot.formula_at_arrival,
+    match tier.map(|found| found.tier) {
+        Some(Tier::Low) => &snapshot.formula_at_head,
+        Some(Tier::Medium | Tier::High) | None => formula_at_approval(snapshot),
+    }
+}
+
+/// The version that stands beside the action where it was approved; a file of this machine has only the head.
+fn formula_at_approval(snapshot: &Snapshot) -> &FormulaAnswer {
+    match &snapshot.arrival {
+        Arrival::LocalFile => &snapshot.formula_at_head,
+        Arrival::Commit(_) | Arrival::Unknown { .. } => &snapshot.formula_at_arrival,
     }
 }
 

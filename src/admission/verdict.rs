@@ -37,7 +37,7 @@ pub enum Verdict {
         /// Why, in words, from every check that failed.
         message: String,
         /// What is wrong with the action's file, with lines and columns; `None` where the file is not at fault.
-        diagnostics: Option<Diagnostics>,
+        diagnostics: Option<Box<Diagnostics>>,
     },
     /// It may be admitted later. Nothing is written; it is judged again.
     Waiting {

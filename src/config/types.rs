@@ -96,6 +96,24 @@ pub struct Ops {
     pub ssh_key: Option<PathBuf>,
 }
 
+impl Ops {
+    /// For a repository that is only read, without a login; everything else as by default.
+    pub fn reading(remote: &str) -> Self {
+        Self {
+            remote: remote.to_owned(),
+            branch: defaults::branch(),
+            actions: defaults::actions(),
+            poll_seconds: defaults::poll_seconds(),
+            credential: None,
+            push_credential: None,
+            committer_name: defaults::committer_name(),
+            committer_email: defaults::committer_email(),
+            ssh_known_hosts: None,
+            ssh_key: None,
+        }
+    }
+}
+
 /// A login: the name stands here, the secret in a file or an environment variable, read again when it is used.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -5,6 +5,7 @@
 //! every user of the host could read them.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -90,20 +91,29 @@ fn ssh_command(ops: &Ops) -> OsString {
     let mut command = OsString::from("ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15");
     if let Some(file) = &ops.ssh_known_hosts {
         command.push(" -oStrictHostKeyChecking=yes -oGlobalKnownHostsFile=/dev/null -oUserKnownHostsFile=");
-        command.push(quoted(file.as_os_str()));
+        command.push(quoted(&listed(file.as_os_str())));
     }
     if let Some(key) = &ops.ssh_key {
         command.push(" -oIdentitiesOnly=yes -i ");
-        command.push(quoted(key.as_os_str()));
+        command.push(quoted(&plain(key.as_os_str())));
     }
     command
 }
 
+/// ssh expands `%h` and the like in names of files.
+fn plain(path: &OsStr) -> Vec<u8> {
+    path.as_bytes().iter().flat_map(|byte| if *byte == b'%' { vec![b'%', b'%'] } else { vec![*byte] }).collect()
+}
+
+/// One name where ssh takes a list of them.
+fn listed(path: &OsStr) -> Vec<u8> {
+    [b"\"", &plain(path)[..], b"\""].concat()
+}
+
 /// For the shell that git hands `GIT_SSH_COMMAND` to.
-fn quoted(text: &OsStr) -> OsString {
-    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+fn quoted(text: &[u8]) -> OsString {
     let mut bytes = vec![b'\''];
-    for byte in text.as_bytes() {
+    for byte in text {
         match byte {
             b'\'' => bytes.extend_from_slice(b"'\\''"),
             other => bytes.push(*other),
@@ -190,6 +200,12 @@ mod tests {
     fn a_key_file_with_a_quote_in_its_name_stays_one_word() {
         let ops = Ops { ssh_key: Some("/k/it's mine".into()), ..ops("git@h:x") };
         assert!(ssh_command(&ops).to_str().unwrap().ends_with(r"-i '/k/it'\''s mine'"));
+    }
+
+    #[test]
+    fn a_list_of_host_keys_with_a_blank_or_a_percent_in_its_name_stays_one_file() {
+        let ops = Ops { ssh_known_hosts: Some("/k/known hosts 100%".into()), ..ops("git@h:x") };
+        assert!(ssh_command(&ops).to_str().unwrap().ends_with(r#"UserKnownHostsFile='"/k/known hosts 100%%"'"#));
     }
 
     #[test]

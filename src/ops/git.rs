@@ -202,7 +202,7 @@ impl Git {
         let group = Group(child.id());
         let ended = tokio::time::timeout(after, talk(&mut child, &call)).await;
         let output = ended.map_err(|_| OpsError::Deadline { verb, after })??;
-        group.is_over();
+        group.release();
         Ok(output)
     }
 
@@ -278,7 +278,8 @@ async fn end_of(from: Option<impl AsyncRead + Unpin>, verb: &'static str) -> Res
 struct Group(Option<u32>);
 
 impl Group {
-    fn is_over(mut self) {
+    /// Its leader has ended, and the number may be given to another.
+    fn release(mut self) {
         self.0 = None;
     }
 }

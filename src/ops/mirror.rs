@@ -110,6 +110,25 @@ impl Mirror {
     /// # Errors
     /// `NoBranch`, or whatever git said.
     pub async fn fetch(&self) -> Result<CommitId, OpsError> {
+        self.bring(&self.0.reference).await
+    }
+
+    /// Brings in what a branch, a tag or a full commit id names, instead of the primary branch: for a repository that only
+    /// lends its files. A server may refuse to be asked for a bare commit.
+    ///
+    /// # Errors
+    /// `NoBranch`, or whatever git said.
+    pub async fn fetch_named(&self, name: &str) -> Result<CommitId, OpsError> {
+        if !remote::branch_is_valid(name) {
+            return Err(OpsError::Setting {
+                key: "formulas.sources.ref",
+                why: "it is not the name of a ref".to_owned(),
+            });
+        }
+        self.bring(name).await
+    }
+
+    async fn bring(&self, reference: &str) -> Result<CommitId, OpsError> {
         let this = &*self.0;
         let _turn = this.writing.lock().await;
         fault::point("ops.fetch.before").map_err(OpsError::io("fetching"))?;
@@ -117,13 +136,14 @@ impl Mirror {
         let call = Call::new("fetch")
             .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"])
             .args(["--", this.remote.address()])
-            .args([format!("+{}:{HEAD}", this.reference)])
+            .args([format!("+{reference}:{HEAD}")])
             .variables(this.network())
             .login(this.remote.address(), login.as_ref())
             .deadline(|deadlines| deadlines.transfer);
         let output = this.git.run(call).await?;
         if !output.succeeded() && output.stderr.contains("couldn't find remote ref") {
-            return Err(OpsError::NoBranch { branch: this.ops.branch.clone() });
+            let branch = reference.trim_start_matches("refs/heads/").to_owned();
+            return Err(OpsError::NoBranch { branch });
         }
         output.success()?;
         fault::point("ops.fetch.after").map_err(OpsError::io("fetching"))?;

@@ -67,16 +67,13 @@ pub(super) async fn entries(git: &Git, commit: &CommitId, folder: &str) -> Resul
 /// The entry at each path, in the order asked; reads each folder named once.
 pub(super) async fn lookup(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     paths.iter().try_for_each(|path| check_path(path))?;
-    let split = |path: &'_ str| {
-        path.rsplit_once('/').map_or(("", path.len()), |(folder, name)| (folder, name.len())).0.to_owned()
-    };
-    let folders: BTreeSet<String> = paths.iter().map(|path| split(path)).collect();
+    let folders: BTreeSet<&str> =
+        paths.iter().map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
     if folders.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = folders.iter().map(|folder| format!("{commit}:{folder}\n")).collect::<String>();
-    let answer =
-        git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(asked.into_bytes())).await?.success()?;
+    let asked = lines(folders.iter().map(|folder| format!("{commit}:{folder}")));
+    let answer = git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(asked)).await?.success()?;
     let mut trees = batch(&answer)?.into_iter();
     let wanted: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
     let mut found = BTreeMap::new();
@@ -108,11 +105,8 @@ pub(super) async fn blobs(git: &Git, ids: &[BlobId], limit: u64) -> Result<BTree
     if unique.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let asked: String = unique.iter().map(|id| format!("{id}\n")).collect();
-    let answer = git
-        .run(Call::new("cat-file").args(["--batch-check", "--buffer"]).input(asked.into_bytes()))
-        .await?
-        .success()?;
+    let asked = lines(unique.iter().map(ToString::to_string));
+    let answer = git.run(Call::new("cat-file").args(["--batch-check", "--buffer"]).input(asked)).await?.success()?;
     let mut found = BTreeMap::new();
     let mut small = String::new();
     for line in answer.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
@@ -138,6 +132,11 @@ pub(super) async fn raw_commit(git: &Git, id: &CommitId) -> Result<Vec<u8>, OpsE
     let answer = git.run(call).await?.success()?;
     let object = batch(&answer)?.into_iter().next().flatten().filter(|object| object.kind == "commit");
     object.map(|object| object.content.to_owned()).ok_or_else(|| OpsError::Missing { what: format!("the commit {id}") })
+}
+
+/// What `cat-file` reads: one name on each line.
+fn lines(names: impl Iterator<Item = String>) -> Vec<u8> {
+    names.flat_map(|name| (name + "\n").into_bytes()).collect()
 }
 
 /// What `cat-file --batch` says about one object.

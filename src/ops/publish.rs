@@ -137,7 +137,7 @@ mod tests {
         let stream = stream(&committer, &id('a'), &files, "from x\ndata 3").unwrap();
         let text = String::from_utf8(stream).unwrap();
         assert!(text.contains("data 13\nfrom x\ndata 3\nfrom aaaa"));
-        assert!(text.contains("M 100644 inline \"a \\\"b\\\"\\\\c\"\ndata 29\n"));
+        assert!(text.contains("M 100644 inline \"a \\\"b\\\"\\\\c\"\ndata 26\n"));
     }
 
     #[test]

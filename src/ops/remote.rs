@@ -120,6 +120,7 @@ fn host_is_plain(authority: &str) -> Result<(), OpsError> {
 
 /// Whether `name` may be the primary branch: what `git check-ref-format --branch` allows, in the plain alphabet of forges.
 pub(super) fn branch_is_valid(name: &str) -> bool {
+    #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "git's rule is this very suffix")]
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     name.len() <= 200
         && !name.starts_with('-')

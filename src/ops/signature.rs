@@ -1,7 +1,7 @@
 //! Whether a commit is signed by somebody on a given list: git and `ssh-keygen` decide, nothing else does.
 //!
 //! The list is handed over as a file named by its own digest in the mirror, and the program by its full path, so that no
-//! configuration can put another in its place. Only SSH signatures are looked at: an OpenPGP one would ask a keyring.
+//! configuration can put another in its place. Only SSH signatures are looked at: an `OpenPGP` one would ask a keyring.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use base64::Engine as _;
 
 /// What goes wrong with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     None,
     /// A push is carried out, and then the connection is dropped without an answer.
@@ -29,13 +29,13 @@ pub enum Fault {
 
 /// What the server has seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// `METHOD path` of each request.
-    pub requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// Connections accepted.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// The names that logged in.
-    pub users: Vec<String>,
+    pub(crate) users: Vec<String>,
 }
 
 struct Shared {
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 /// A running server; its threads end with the test.
-pub struct GitHttp {
+pub(crate) struct GitHttp {
     shared: Arc<Shared>,
     port: u16,
 }
@@ -62,7 +62,7 @@ struct Request {
 
 impl GitHttp {
     /// Serves the bare repositories in `root`, to anybody.
-    pub fn start(root: &Path) -> Self {
+    pub(crate) fn start(root: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fault, login) = (Mutex::new(Fault::None), Mutex::default());
@@ -78,19 +78,19 @@ impl GitHttp {
         Self { shared, port }
     }
 
-    pub fn url(&self, repository: &str) -> String {
+    pub(crate) fn url(&self, repository: &str) -> String {
         format!("http://127.0.0.1:{}/{repository}", self.port)
     }
 
-    pub fn require_login(&self, name: &str, password: &str) {
+    pub(crate) fn require_login(&self, name: &str, password: &str) {
         *self.shared.login.lock().unwrap() = Some((name.to_owned(), password.to_owned()));
     }
 
-    pub fn set_fault(&self, fault: Fault) {
+    pub(crate) fn set_fault(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
     }
 
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
 }
@@ -159,8 +159,12 @@ impl Shared {
         if !old && request.headers.contains_key("git-protocol") {
             command.env("GIT_PROTOCOL", header("git-protocol"));
         }
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("git http-backend");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("git http-backend");
         let mut stdin = child.stdin.take().unwrap();
         let body = request.body.clone();
         let feeder = thread::spawn(move || {

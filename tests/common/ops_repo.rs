@@ -9,27 +9,27 @@ use dispatch::support::ids::CommitId;
 use tempfile::TempDir;
 
 /// `remote/ops.git` and a clone of it; gone with the test.
-pub struct OpsRepo {
+pub(crate) struct OpsRepo {
     folder: TempDir,
 }
 
 /// A key pair of somebody who signs.
-pub struct Key {
+pub(crate) struct Key {
     file: PathBuf,
     /// `ssh-ed25519 AAAA…`
-    pub public: String,
+    pub(crate) public: String,
 }
 
 impl Key {
     /// A line of `vault/allowed_signers`.
-    pub fn line(&self, principal: &str) -> String {
+    pub(crate) fn line(&self, principal: &str) -> String {
         format!("{principal} {}\n", self.public)
     }
 }
 
 impl OpsRepo {
     /// With a first commit on `main`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let this = Self::empty();
         this.write("README.md", "ops\n");
         this.commit("first");
@@ -38,7 +38,7 @@ impl OpsRepo {
     }
 
     /// Without any commit.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let this = Self { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(this.remotes()).unwrap();
         this.run(this.folder.path(), &["init", "--quiet", "--bare", "-b", "main", "remote/ops.git"]);
@@ -48,57 +48,57 @@ impl OpsRepo {
         this
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The folder that holds the bare repository.
-    pub fn remotes(&self) -> PathBuf {
+    pub(crate) fn remotes(&self) -> PathBuf {
         self.folder.path().join("remote")
     }
 
-    pub fn bare(&self) -> PathBuf {
+    pub(crate) fn bare(&self) -> PathBuf {
         self.remotes().join("ops.git")
     }
 
-    pub fn work(&self) -> PathBuf {
+    pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
     /// Settings for a mirror of `remote`.
-    pub fn settings(remote: &str) -> Ops {
+    pub(crate) fn settings(remote: &str) -> Ops {
         serde_json::from_value(serde_json::json!({ "remote": remote })).unwrap()
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let file = self.work().join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
 
     /// Runs git in the work tree.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         self.run(&self.work(), arguments)
     }
 
     /// Runs git in the bare repository.
-    pub fn remote_git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn remote_git(&self, arguments: &[&str]) -> String {
         self.run(&self.bare(), arguments)
     }
 
     /// Everything in the work tree as one commit.
-    pub fn commit(&self, message: &str) -> CommitId {
+    pub(crate) fn commit(&self, message: &str) -> CommitId {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "-m", message]);
         self.head()
     }
 
     /// The same, signed.
-    pub fn signed_commit(&self, message: &str, key: &Key) -> CommitId {
+    pub(crate) fn signed_commit(&self, message: &str, key: &Key) -> CommitId {
         self.git(&["add", "--all"]);
         let key = format!("user.signingkey={}", key.file.display());
         let sign = ["-c", "gpg.format=ssh", "-c", &key];
@@ -106,16 +106,16 @@ impl OpsRepo {
         self.head()
     }
 
-    pub fn head(&self) -> CommitId {
+    pub(crate) fn head(&self) -> CommitId {
         self.git(&["rev-parse", "HEAD"]).trim().parse().unwrap()
     }
 
-    pub fn push(&self) {
+    pub(crate) fn push(&self) {
         self.git(&["push", "--quiet", "--force", "origin", "HEAD:refs/heads/main"]);
     }
 
     /// A hook of the bare repository.
-    pub fn hook(&self, name: &str, script: &str) {
+    pub(crate) fn hook(&self, name: &str, script: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let file = self.bare().join("hooks").join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -123,9 +123,10 @@ impl OpsRepo {
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    pub fn key(&self, name: &str) -> Key {
+    pub(crate) fn key(&self, name: &str) -> Key {
         let file = self.path().join(format!("key-{name}"));
-        let output = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&file).output();
+        let output =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&file).output();
         assert!(output.expect("ssh-keygen (package openssh-client)").status.success());
         let public = fs::read_to_string(file.with_extension("pub")).unwrap().trim().to_owned();
         Key { file, public }

@@ -48,11 +48,21 @@ mod tests {
         assert_eq!(of(&good().with_meta("blast_radius = \"high\"")), "high: raised by the formula from medium");
     }
 
+    /// The formula with metadata in one of its two versions only.
+    fn strict(digit: char) -> FormulaAnswer {
+        let meta = Some(("formulas/rotate.meta.toml".to_owned(), Arc::from(&b"blast_radius = \"high\""[..])));
+        FormulaAnswer::Found(Arc::new(Bundle { meta, ..bundle(commit(digit), "echo") }))
+    }
+
     #[test]
     fn a_formula_that_is_replaced_later_cannot_lower_the_tier_of_what_was_approved() {
-        let meta = Some(("formulas/rotate.meta.toml".to_owned(), Arc::from(&b"blast_radius = \"high\""[..])));
-        let strict = FormulaAnswer::Found(Arc::new(Bundle { meta, ..bundle(commit('a'), "echo") }));
-        let snapshot = Snapshot { formula_at_arrival: strict, ..good().with_policy("[tiers]\nrotate = \"low\"\n") };
+        let snapshot = Snapshot { formula_at_arrival: strict('a'), ..good() };
+        assert_eq!(of(&snapshot), "high: raised by the formula from medium");
+    }
+
+    #[test]
+    fn a_formula_at_the_head_that_raises_a_low_action_counts_though_another_version_runs() {
+        let snapshot = Snapshot { formula_at_head: strict('f'), ..good().with_policy("[tiers]\nrotate = \"low\"\n") };
         assert_eq!(of(&snapshot), "high: raised by the formula from low");
     }
 

@@ -77,18 +77,24 @@ impl Arrivals {
         Ok(answers)
     }
 
-    /// Brings what is known up to `head`: what was touched since is forgotten, what came since is learned.
+    /// Brings what is known up to `head`: what was touched since is forgotten, what came since is learned. Until that is done
+    /// nothing counts as known, so that a failure on the way leaves nothing behind that is out of date.
     async fn advance(&self, known: &mut Known, head: &CommitId, wanted: &[Wanted]) -> Result<(), OpsError> {
-        let Some(old) = known.as_of.replace(head.clone()).filter(|old| old != head) else { return Ok(()) };
-        let follows = self.mirror.continues(&old, head).await?;
-        let news = if follows { self.stretch(Some(&old), head, MOST).await? } else { Vec::new() };
-        if !follows || news.len() >= MOST || known.origins.len() > KEPT {
-            known.origins.clear();
-            return Ok(());
+        match known.as_of.take() {
+            Some(old) if old == *head => {}
+            Some(old) if known.origins.len() <= KEPT && self.mirror.continues(&old, head).await? => {
+                let news = self.stretch(Some(&old), head, MOST).await?;
+                if news.len() < MOST {
+                    let touched = index(&news);
+                    known.origins.retain(|(path, _), _| !touched.contains_key(path.as_str()));
+                    self.learn(known, &news, wanted);
+                } else {
+                    known.origins.clear();
+                }
+            }
+            _ => known.origins.clear(),
         }
-        let touched = index(&news);
-        known.origins.retain(|(path, _), _| !touched.contains_key(path.as_str()));
-        self.learn(known, &news, wanted);
+        known.as_of = Some(head.clone());
         Ok(())
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::GatherError;
+use super::entries::read_entries;
 use super::ledger::Ledger;
-use super::{GatherError, read_entries};
 use crate::action::result::ResultState;
 use crate::admission::reading::read_action;
 use crate::admission::snapshot::{Dependency, Earlier, Entry, Stage};

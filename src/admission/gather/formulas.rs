@@ -1,32 +1,31 @@
 //! Finds formulas: in the tree of a commit of the ops repo first, then in the sources of the config, in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::action::formula::FormulaFiles;
 use crate::action::source::MAX_BYTES;
 use crate::action::{AgentFormula, FormulaKind};
 use crate::admission::snapshot::{Bundle, FormulaAnswer, Shared, Source};
+use crate::config::types as config;
 use crate::ops::{Blob, Entry, Mirror, OpsError};
-use crate::support::ids::{CommitId, FormulaName};
+use crate::support::ids::{CommitId, FormulaName, sha256_hex};
 
 /// The folder of formulas in the ops repo.
 pub(super) const FOLDER: &str = "formulas";
 /// The most bytes of a script, a prompt or a context file: it travels in one envelope.
 const LIMIT: u64 = 1 << 20;
 
-/// A git repository that has formulas, at the commit that its ref names now.
+/// A git repository that has formulas, at the commit that its ref named when it was last fetched.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    /// Its mirror.
-    pub mirror: Mirror,
+    mirror: Mirror,
+    reference: String,
     /// Its address, for people.
-    pub remote: String,
-    /// The commit.
-    pub commit: CommitId,
-    /// The folder inside it.
-    pub folder: String,
+    remote: String,
+    commit: CommitId,
+    folder: String,
 }
 
 /// One entry of `formulas.sources`.
@@ -34,12 +33,35 @@ pub struct Tree {
 pub enum FormulaSource {
     /// A directory on this host.
     Directory(PathBuf),
-    /// Another git repository; fetched by whoever made this value.
+    /// Another git repository.
     Git(Tree),
 }
 
+impl FormulaSource {
+    /// Makes an entry of the config usable: a git repository gets a mirror of its own below `state_dir`, and is fetched.
+    pub async fn open(config: &config::FormulaSource, state_dir: &Path) -> Result<Self, OpsError> {
+        let (git, reference, folder) = match config {
+            config::FormulaSource::Directory { directory } => return Ok(Self::Directory(directory.clone())),
+            config::FormulaSource::Git { git, reference, folder } => (git, reference, folder),
+        };
+        let place = state_dir.join("formulas").join(sha256_hex(git.as_bytes()));
+        let mirror = Mirror::open(&config::Ops::reading(git), &place).await?;
+        let commit = mirror.fetch_named(reference).await?;
+        let (reference, remote, folder) = (reference.clone(), git.clone(), folder.trim_matches('/').to_owned());
+        Ok(Self::Git(Tree { mirror, reference, remote, commit, folder }))
+    }
+
+    /// Fetches a git repository again. When that fails, it stays where it was.
+    pub(super) async fn refresh(&mut self) -> Result<(), OpsError> {
+        if let Self::Git(tree) = self {
+            tree.commit = tree.mirror.fetch_named(&tree.reference).await?;
+        }
+        Ok(())
+    }
+}
+
 /// By name: what was found in one place; a name that the place does not have is left out.
-type Answers = BTreeMap<FormulaName, FormulaAnswer>;
+pub(super) type Answers = BTreeMap<FormulaName, FormulaAnswer>;
 
 /// The formulas of the tree of `commit`.
 pub(super) async fn in_ops(
@@ -162,7 +184,7 @@ async fn in_tree(
     Ok(found)
 }
 
-fn in_directory(folder: &std::path::Path, name: &FormulaName) -> Option<FormulaAnswer> {
+fn in_directory(folder: &Path, name: &FormulaName) -> Option<FormulaAnswer> {
     let files = FormulaFiles::choose(name, |file| folder.join(file).exists())?;
     let read = |file: &str| {
         let path = folder.join(file);

@@ -7,7 +7,9 @@
 //! is a [`GatherError`], and the whole batch waits.
 
 mod arrivals;
+mod asked;
 mod dependencies;
+mod entries;
 mod formulas;
 mod ledger;
 mod power;
@@ -16,23 +18,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 
 use self::arrivals::{Arrivals, Origin};
+use self::asked::{Asked, above_low, names, presence};
 use self::dependencies::World;
+use self::entries::{local_entry, read_entries};
+use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
 pub use self::ledger::{Ledger, LedgerError};
-use self::power::{Power, Powers};
+use self::power::Powers;
 use super::reading::{bare_tier, read_action};
 use super::rules::Rules;
 use super::snapshot::{
-    Arrival, Arrived, Availability, Content, Dependency, Earlier, Entry, FormulaAnswer, ResultEntry, Rewritten,
-    Snapshot,
+    Arrival, Arrived, Availability, Dependency, Earlier, Entry, FormulaAnswer, ResultEntry, Rewritten, Snapshot,
 };
-use crate::action::source::MAX_BYTES;
-use crate::action::{Action, Tier};
+use crate::action::Tier;
 use crate::grant::{Presence, SecretProvider};
-use crate::ops::{self, Blob, Mirror, Mode, OpsError};
-use crate::support::ids::{ActionId, BlobId, CommitId, FormulaName, SecretName};
+use crate::ops::{self, Mirror, OpsError};
+use crate::support::ids::{ActionId, CommitId, FormulaName, SecretName};
 
 /// Why a batch could not be looked at. All of its actions wait.
 #[derive(Debug, thiserror::Error)]
@@ -63,22 +67,10 @@ pub struct Scene {
 pub struct Gatherer {
     mirror: Mirror,
     folder: String,
-    sources: Vec<FormulaSource>,
+    sources: RwLock<Vec<FormulaSource>>,
     arrivals: Arrivals,
     powers: Powers,
 }
-
-/// What one action asks for, as far as it can be read.
-struct Asked {
-    entry: Entry,
-    action: Option<Action>,
-    arrival: Result<Arc<Origin>, String>,
-    power: Arc<Power>,
-    /// The tier by the policy and the action's own claim; the formula may still raise it.
-    tier: Tier,
-}
-
-type Answers = BTreeMap<FormulaName, FormulaAnswer>;
 
 impl Gatherer {
     /// `folder` is `ops.actions`, `root` is `approval.trust_root`; `sources` are asked in this order, after the ops repo.
@@ -88,8 +80,21 @@ impl Gatherer {
             powers: Powers::new(mirror.clone(), root),
             folder: folder.to_owned(),
             mirror,
-            sources,
+            sources: RwLock::new(sources),
         }
+    }
+
+    /// Fetches the git repositories among the sources of formulas again; worth doing at each new head. One that cannot be
+    /// fetched stays where it was.
+    ///
+    /// # Errors
+    /// That of the last source that failed; all of them were tried.
+    pub async fn refresh_sources(&self) -> Result<(), GatherError> {
+        let mut outcome = Ok(());
+        for source in self.sources.write().await.iter_mut() {
+            outcome = source.refresh().await.map_err(GatherError::from).and(outcome);
+        }
+        outcome
     }
 
     /// The snapshots of `entries`, which stand in the tree of the scene's head, in the same order.
@@ -223,8 +228,9 @@ impl Gatherer {
     async fn formulas_at(&self, commit: &CommitId, names: BTreeSet<FormulaName>) -> Result<Answers, GatherError> {
         let mut found = formulas::in_ops(&self.mirror, commit, &names).await?;
         let missing: BTreeSet<FormulaName> = names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
-        found.extend(formulas::in_sources(&self.sources, &missing).await?);
-        let looked_in = formulas::looked_in(&self.sources);
+        let sources = self.sources.read().await;
+        found.extend(formulas::in_sources(&sources, &missing).await?);
+        let looked_in = formulas::looked_in(&sources);
         for name in missing {
             found.entry(name).or_insert_with(|| FormulaAnswer::NotFound { looked_in: looked_in.clone() });
         }
@@ -306,67 +312,6 @@ struct Gathered {
     at_head: Answers,
     presence: BTreeMap<SecretName, Presence>,
     dependencies: Arc<BTreeMap<ActionId, Dependency>>,
-}
-
-/// Entries with their bytes: one question for all of them.
-async fn read_entries(mirror: &Mirror, folder: &str, entries: &[ops::Entry]) -> Result<Vec<Entry>, OpsError> {
-    let files: Vec<BlobId> =
-        entries.iter().filter(|entry| entry.mode.is_file()).map(|entry| entry.object.clone()).collect();
-    let blobs = mirror.blobs(&files, u64::try_from(MAX_BYTES).unwrap_or(u64::MAX)).await?;
-    entries.iter().map(|entry| read_entry(folder, entry, &blobs)).collect()
-}
-
-fn read_entry(folder: &str, entry: &ops::Entry, blobs: &BTreeMap<BlobId, Blob>) -> Result<Entry, OpsError> {
-    let content = match (entry.mode, blobs.get(&entry.object)) {
-        (Mode::File | Mode::Executable, Some(Blob::Whole(bytes))) => Content::File(bytes.as_slice().into()),
-        (Mode::File | Mode::Executable, Some(Blob::TooLarge { size })) => Content::TooLarge { size: *size },
-        (Mode::File | Mode::Executable, None) => {
-            return Err(OpsError::Missing { what: format!("{} ({})", entry.path, entry.object) });
-        }
-        (Mode::Submodule, _) => Content::Submodule,
-        (Mode::Symlink | Mode::Folder | Mode::Other, _) => Content::Symlink,
-    };
-    let path = entry.path.as_str().map_or_else(|| entry.path.to_string(), str::to_owned);
-    Ok(Entry { path, folder: folder.to_owned(), blob: entry.object.clone(), content, alike: BTreeSet::new() })
-}
-
-/// A file of this machine, named as it would be in the ops repo. Its id is the one that git would give it with SHA-256.
-fn local_entry(folder: &str, name: &str, bytes: &[u8]) -> Entry {
-    let content = if bytes.len() > MAX_BYTES {
-        Content::TooLarge { size: u64::try_from(bytes.len()).unwrap_or(u64::MAX) }
-    } else {
-        Content::File(bytes.into())
-    };
-    let (path, blob) = (format!("{folder}/{name}"), BlobId::of_bytes(bytes));
-    Entry { path, folder: folder.to_owned(), blob, content, alike: BTreeSet::new() }
-}
-
-fn names(asked: &[Asked]) -> BTreeSet<FormulaName> {
-    asked.iter().filter_map(|one| Some(one.action.as_ref()?.formula.clone())).collect()
-}
-
-/// The formulas that are needed in the version that arrived with an action: those above low, by whoever's word.
-fn above_low(asked: &[Asked], at_head: &Answers) -> BTreeMap<CommitId, BTreeSet<FormulaName>> {
-    let mut wanted: BTreeMap<CommitId, BTreeSet<FormulaName>> = BTreeMap::new();
-    for one in asked {
-        let (Some(action), Ok(origin)) = (&one.action, &one.arrival) else { continue };
-        let claimed = at_head.get(&action.formula).and_then(super::reading::claimed_tier);
-        if one.tier > Tier::Low || claimed > Some(Tier::Low) {
-            wanted.entry(origin.formulas_at.clone()).or_default().insert(action.formula.clone());
-        }
-    }
-    wanted
-}
-
-/// Only secrets of the allowlist are asked for: an action cannot find out what else the provider has.
-async fn presence(asked: &[Asked], rules: &Rules, provider: &dyn SecretProvider) -> BTreeMap<SecretName, Presence> {
-    let named = asked.iter().filter_map(|one| one.action.as_ref()).flat_map(|action| &action.secrets);
-    let wanted: BTreeSet<&SecretName> = named.filter(|name| rules.secrets.contains(*name)).collect();
-    let mut known = BTreeMap::new();
-    for name in wanted {
-        known.insert(name.clone(), provider.presence(name).await);
-    }
-    known
 }
 
 /// An error with its causes, in one line.

@@ -39,7 +39,10 @@ impl Powers {
 
     /// What counts at `at`; before the first commit nothing does.
     pub(super) async fn at(&self, at: Option<&CommitId>) -> Result<Arc<Power>, OpsError> {
-        let Some(at) = at else { return Ok(Arc::new(Power { policy: none("policy"), signers: none("signers") })) };
+        let Some(at) = at else {
+            let (policy, signers) = (none(ops::TrustedFile::Policy), none(ops::TrustedFile::Signers));
+            return Ok(Arc::new(Power { policy, signers }));
+        };
         let mut known = self.known.lock().await;
         if let Some(power) = known.get(at) {
             return Ok(Arc::clone(power));
@@ -85,8 +88,8 @@ impl Powers {
     }
 }
 
-fn none(which: &str) -> TrustedFile {
-    let file = if which == "policy" { ops::TrustedFile::Policy } else { ops::TrustedFile::Signers };
+/// The file before there was one.
+fn none(file: ops::TrustedFile) -> TrustedFile {
     TrustedFile { path: file.path().to_owned(), bytes: None, evidence: words(file.path(), &Version::default()) }
 }
 
