@@ -31,6 +31,21 @@ pub enum ResultState {
     Lost,
 }
 
+impl ResultState {
+    /// The word in the result.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::NotStarted => "not_started",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// The formula that ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FormulaRef {

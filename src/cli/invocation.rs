@@ -77,6 +77,11 @@ impl Invocation {
         Ok(loaded)
     }
 
+    /// The environment of this process.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// A path as the person meant it: relative to where they are.
     pub fn path(&self, given: &std::path::Path) -> PathBuf {
         self.working_directory.join(given)

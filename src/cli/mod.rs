@@ -18,6 +18,7 @@ pub mod output;
 pub mod render;
 mod runner;
 pub mod schema;
+mod service;
 mod supervise;
 pub mod view;
 
@@ -75,9 +76,9 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Config(verb) => config_show::run(verb, invocation),
         Verb::Completions(completions) => completions::run(completions, invocation),
         Verb::Man(man) => man::run(man, invocation),
-        Verb::Run(_)
-        | Verb::Once(_)
-        | Verb::Check(_)
+        Verb::Run(arguments) => service::run(arguments, invocation),
+        Verb::Once(_) => service::once(invocation),
+        Verb::Check(_)
         | Verb::Explain(_)
         | Verb::Plan(_)
         | Verb::List(_)

@@ -15,7 +15,9 @@ use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Request, Step, StopCause};
 use crate::support::chain;
-use crate::support::control::{Code, Command, MAX_LINE, Refusal, Reply, SocketAddress, Target, decode_command, encode_reply};
+use crate::support::control::{
+    Code, Command, MAX_LINE, Refusal, Reply, SocketAddress, Target, decode_command, encode_reply,
+};
 use crate::support::ids::{CommitId, RunId};
 
 impl Dispatcher {
@@ -70,7 +72,10 @@ impl Dispatcher {
     async fn carry_out(&self, command: Command) -> Result<Value, Refusal> {
         match command {
             Command::Ping => Ok(json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
-            Command::Status => Ok(self.status()),
+            Command::Status => {
+                let status = self.status().await.map_err(|error| internal(&error))?;
+                serde_json::to_value(status).map_err(|error| Refusal::new(Code::Internal, error.to_string()))
+            }
             Command::Cancel { id } => self.cancel(&id).await,
             Command::Retry { id } => self.retry(&id).await,
             Command::Drain => {
@@ -83,25 +88,6 @@ impl Dispatcher {
             }
             Command::AcceptRewrite { commit } => self.accept_rewrite(&commit).await,
         }
-    }
-
-    fn status(&self) -> Value {
-        let waits: Vec<Value> = self
-            .crew
-            .waits()
-            .into_iter()
-            .map(|(run, held)| json!({ "run": run, "reason": held.reason, "message": held.message }))
-            .collect();
-        json!({
-            "pid": std::process::id(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "draining": *self.draining.borrow(),
-            "running": self.crew.running(),
-            "queued": self.crew.queued(),
-            "slots": self.settings.borrow().capacity.slots,
-            "waits": waits,
-            "troubles": self.troubles.all(),
-        })
     }
 
     async fn find(&self, target: &Target) -> Result<Run, Refusal> {
@@ -167,7 +153,8 @@ impl Dispatcher {
     }
 
     async fn accept_rewrite(&self, commit: &CommitId) -> Result<Value, Refusal> {
-        let pending = self.crew.world().journal.get(super::pickup::REWRITTEN).await.map_err(|error| internal(&error))?;
+        let pending =
+            self.crew.world().journal.get(super::pickup::REWRITTEN).await.map_err(|error| internal(&error))?;
         if pending.as_deref() != Some(commit.as_str()) {
             let words = match pending {
                 Some(head) => format!("the rewritten head is {head}, not {commit}"),

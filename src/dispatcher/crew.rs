@@ -16,8 +16,7 @@ use crate::support::ids::RunId;
 use crate::support::retry::RetryPolicy;
 
 /// Between two tries at a step of a run's life that failed, and at clearing up after one.
-const STEP: RetryPolicy =
-    RetryPolicy { first: Duration::from_millis(100), cap: Duration::from_secs(30), budget: None };
+const STEP: RetryPolicy = RetryPolicy { first: Duration::from_millis(100), cap: Duration::from_secs(30), budget: None };
 
 /// How long a run that was returned to the queue, since a server did not answer, stays there at least.
 const RETURNED: Duration = Duration::from_secs(5);
@@ -126,7 +125,8 @@ impl Crew {
 
     fn lowest_free(&self) -> u32 {
         let active = locked(&self.active);
-        let taken: Vec<u32> = active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
+        let taken: Vec<u32> =
+            active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
         (0..).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
@@ -234,7 +234,9 @@ impl Crew {
         let mut detach = self.detach.subscribe();
         for pause in STEP.delays() {
             let done = match self.world.journal.run(id).await {
-                Ok(Some(run)) => clear_up(&self.world, &run).await.map_err(|error| crate::support::chain::words(&error)),
+                Ok(Some(run)) => {
+                    clear_up(&self.world, &run).await.map_err(|error| crate::support::chain::words(&error))
+                }
                 Ok(None) => Ok(()),
                 Err(error) => Err(crate::support::chain::words(&error)),
             };

@@ -44,7 +44,8 @@ impl StateLock {
         let failed = |source| LockError::File { directory: directory.to_owned(), source };
         let path = directory.join("lock");
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+        let mut file =
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut other = String::new();
             file.read_to_string(&mut other).map_err(failed)?;

@@ -8,6 +8,7 @@
 //! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`report`]: how runs and the dispatcher are shown.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod control;
@@ -18,6 +19,7 @@ pub mod once;
 pub mod outbox;
 pub mod pickup;
 pub mod queue;
+pub mod report;
 pub mod service;
 pub mod settings;
 pub mod start;
@@ -25,6 +27,7 @@ pub mod start;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::backend::Listed;
@@ -83,7 +86,12 @@ pub struct Dispatcher {
     /// Becomes true with the first look at the ops repo that succeeded: before, nothing may begin, for the ops repo may hold
     /// results that a journal restored from an older copy does not know of.
     looked: watch::Sender<bool>,
+    /// When the ops repo was last looked at with success.
+    looked_at: watch::Sender<Option<Timestamp>>,
     troubles: Troubles,
+    since: Timestamp,
+    remote: String,
+    branch: String,
     _lock: StateLock,
 }
 
@@ -94,6 +102,7 @@ impl Dispatcher {
     /// [`PickupError`]: nothing was recorded.
     pub async fn look(&self) -> Result<Look, PickupError> {
         let look = self.pickup.look().await?;
+        self.looked_at.send_replace(Some(self.crew.world().clock.now()));
         if !matches!(look, Look::Rewritten { .. }) && !*self.looked.borrow() {
             self.rebuild().await?;
             self.take_up(|state| matches!(state, State::Granted | State::Launching)).await?;
@@ -235,6 +244,11 @@ impl Dispatcher {
         self.settings.send_replace(Arc::new(settings));
         self.wakes.judge.notify_one();
         self.wakes.queue.notify_one();
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &crate::run::journal::Journal {
+        &self.crew.world().journal
     }
 
     /// The runs of the journal for which something is still to be done.

@@ -3,9 +3,9 @@
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::Dispatcher;
 use super::outbox::{Flushed, OutboxError};
 use super::pickup::{Look, PickupError};
-use super::Dispatcher;
 use crate::run::journal::JournalError;
 use crate::run::record::Run;
 use crate::support::retry::RetryPolicy;

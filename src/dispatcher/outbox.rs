@@ -192,7 +192,12 @@ impl Outbox {
         Ok(Flushed::Published(published))
     }
 
-    async fn own(&self, commit: &CommitId, waiting: &[(Run, Outcome)], fates: &[Fate]) -> Result<Sighting, OutboxError> {
+    async fn own(
+        &self,
+        commit: &CommitId,
+        waiting: &[(Run, Outcome)],
+        fates: &[Fate],
+    ) -> Result<Sighting, OutboxError> {
         let written: Vec<&(Run, Outcome)> =
             waiting.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Write)).map(|(item, _)| item).collect();
         let paths: Vec<String> = written.iter().map(|(_, outcome)| outcome.path.clone()).collect();
@@ -210,8 +215,8 @@ impl Outbox {
 
     fn keep_aside(&self, run: &Run, outcome: &Outcome) -> Result<String, OutboxError> {
         let path = self.aside.join(format!("{}.result.json", run.id));
-        let written = std::fs::create_dir_all(&self.aside)
-            .and_then(|()| durable::replace(&path, outcome.result.as_bytes()));
+        let written =
+            std::fs::create_dir_all(&self.aside).and_then(|()| durable::replace(&path, outcome.result.as_bytes()));
         written.map_err(|source| OutboxError::Aside { path: path.clone(), source })?;
         tracing::warn!(run = %run.id, kept = %path.display(), "another result stands in the ops repo; ours is kept aside");
         Ok(path.display().to_string())

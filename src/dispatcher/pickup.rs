@@ -116,7 +116,8 @@ impl Pickup {
         let standing = self.journal.standing(names).await?;
         let known = open.into_iter().zip(latest.into_iter().zip(standing)).collect();
         let (sighting, notes) = sighting(&head, entries, &known);
-        let requests = sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
+        let requests =
+            sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
         self.journal.sight(sighting).await?;
         self.journal.set(REWRITTEN, None).await?;
         for note in notes {
@@ -171,7 +172,9 @@ impl Entries {
         match ActionId::of_refused(stem) {
             Some(id) => drop(self.actions.insert(id, change.new.map(|(mode, blob)| (path, mode, blob)))),
             None if change.new.is_none() => {}
-            None if stem.contains('/') => self.note(path, "it stands deeper than one level below the folder of actions"),
+            None if stem.contains('/') => {
+                self.note(path, "it stands deeper than one level below the folder of actions")
+            }
             None => self.note(path, "its name is no name of an action"),
         }
     }
@@ -194,7 +197,8 @@ fn sighting(head: &CommitId, entries: Entries, known: &Known) -> (Sighting, Vec<
     let mut steps = Vec::new();
     for (id, entry) in entries.actions {
         let Some((run, standing)) = known.get(&id) else { continue };
-        let request = entry.map(|(path, mode, blob)| Request { path, blob, mode: octal(mode).to_owned(), head: head.clone() });
+        let request =
+            entry.map(|(path, mode, blob)| Request { path, blob, mode: octal(mode).to_owned(), head: head.clone() });
         match (request, run) {
             (Some(request), None) if standing.is_none() => {
                 steps.push((RunId::new(id, 1), Step::See { request, asked_by: None }));
@@ -224,7 +228,8 @@ fn changed(request: Request, run: &Run, steps: &mut Vec<(RunId, Step)>, notes: &
         steps.push((run.id.clone(), Step::Amend { request }));
         return;
     }
-    let what = format!("an action of this id was taken up before ({}); a change of its bytes needs a new id", run.state);
+    let what =
+        format!("an action of this id was taken up before ({}); a change of its bytes needs a new id", run.state);
     notes.push(Note { path: request.path, what });
 }
 

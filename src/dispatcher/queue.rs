@@ -199,7 +199,9 @@ mod tests {
         };
         let decisions = decide(vec![keyed("a", 1), keyed("b", 2), candidate("c", 50, 3)], &[], &slots(4));
         assert_eq!(begun(&decisions), [("a".to_owned(), 0), ("c".to_owned(), 1)]);
-        assert!(matches!(&decisions[1], Decision::Wait { reason: Reason::KeyBusy, message, .. } if message.contains("a@1")));
+        assert!(
+            matches!(&decisions[1], Decision::Wait { reason: Reason::KeyBusy, message, .. } if message.contains("a@1"))
+        );
     }
 
     #[test]
@@ -216,7 +218,10 @@ mod tests {
         (1_u8..=100, 0_u8..3, prop::option::of(0_u8..3), prop::option::of(0_u8..3), prop::option::of(1_u32..3))
     }
 
-    fn build(index: usize, (priority, formula, key, directory, limit): (u8, u8, Option<u8>, Option<u8>, Option<u32>)) -> Candidate {
+    fn build(
+        index: usize,
+        (priority, formula, key, directory, limit): (u8, u8, Option<u8>, Option<u8>, Option<u32>),
+    ) -> Candidate {
         let order = i64::try_from(index).unwrap();
         let mut candidate = candidate(&format!("a{index}"), priority, order);
         candidate.claim.formula = Some(format!("f{formula}").parse().unwrap());

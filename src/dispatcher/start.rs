@@ -21,9 +21,9 @@ use super::pickup::Pickup;
 use super::settings::Settings;
 use super::{Dispatcher, REBUILDING, Troubles};
 use crate::action::result::DispatcherRef;
+use crate::admission::gather::{FormulaSource, Gatherer};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::backend::{Backend, BackendError};
-use crate::admission::gather::{FormulaSource, Gatherer};
 use crate::config::{self, Config};
 use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
@@ -66,9 +66,6 @@ pub enum StartError {
     /// A backend.
     #[error("a backend cannot be used")]
     Backend(#[from] BackendError),
-    /// Our own binary, which the local backend runs.
-    #[error("the path of this binary cannot be learned")]
-    Executable(#[source] io::Error),
 }
 
 /// What a start is given beside the config.
@@ -92,8 +89,9 @@ impl Dispatcher {
     pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Arc<Self>, StartError> {
         let state_dir = &config.state_dir;
         make_folder(state_dir)?;
-        let since = rfc3339_seconds(surroundings.clock.now());
-        let holder = format!("process {} on {} since {since}", std::process::id(), surroundings.host);
+        let since = surroundings.clock.now();
+        let holder =
+            format!("process {} on {} since {}", std::process::id(), surroundings.host, rfc3339_seconds(since));
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
@@ -112,7 +110,11 @@ impl Dispatcher {
             settings: watch::Sender::new(Arc::new(Settings::from(config))),
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
+            looked_at: watch::Sender::new(None),
             troubles: Troubles::default(),
+            since,
+            remote: config.ops.remote.clone(),
+            branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }

@@ -113,7 +113,12 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
 fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
     if code == 0 {
         // Also after a stop that came too late: the formula did all it was asked to.
-        return Meaning::new(ResultState::Succeeded, Reason::Succeeded, Some(0), "the formula exited with 0".to_owned());
+        return Meaning::new(
+            ResultState::Succeeded,
+            Reason::Succeeded,
+            Some(0),
+            "the formula exited with 0".to_owned(),
+        );
     }
     if told.starts == 0
         && let Some(meaning) = reserved(code, told.complaint.as_deref())
@@ -168,7 +173,13 @@ mod tests {
     use crate::backend::Placement;
 
     fn ended(how: End) -> Finish {
-        Finish::Ended(Ended { how, at: Timestamp::UNIX_EPOCH, placement: Placement::default(), detail: None, restarted: false })
+        Finish::Ended(Ended {
+            how,
+            at: Timestamp::UNIX_EPOCH,
+            placement: Placement::default(),
+            detail: None,
+            restarted: false,
+        })
     }
 
     const BEGUN: Told = Told { starts: 1, timed_out: false, complaint: None };

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::outcome::{Meaning, Told, meaning, stopped_before};
 use super::log::{LogSummary, Progress};
+use super::outcome::{Meaning, Told, meaning, stopped_before};
 use super::record::Run;
 use super::step::Finish;
 use crate::action::reason::Reason;

@@ -207,9 +207,7 @@ pub struct Illegal {
 /// # Errors
 /// [`Illegal`] for every pair that is not in the picture above.
 pub fn next(from: Option<State>, kind: Kind) -> Result<Next, Illegal> {
-    use State::{
-        Admitted, Cancelling, Finished, Granted, Launching, Published, Rejected, Running, Seen, Settled,
-    };
+    use State::{Admitted, Cancelling, Finished, Granted, Launching, Published, Rejected, Running, Seen, Settled};
     let Some(from) = from else {
         return match kind {
             Kind::See => Ok(Next::Move(Seen)),

@@ -252,6 +252,22 @@ impl Journal {
         self.call(move |connection| read::in_state(connection, state)).await
     }
 
+    /// The runs that something happened to after the event `seq`, in order of arrival.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn touched_since(&self, seq: i64) -> Result<Vec<Run>, JournalError> {
+        self.call(move |connection| read::touched_since(connection, seq)).await
+    }
+
+    /// How many runs there are in each state.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn counts(&self) -> Result<Vec<(String, i64)>, JournalError> {
+        self.call(read::counts).await
+    }
+
     /// The end of the chain of events.
     ///
     /// # Errors

@@ -40,9 +40,8 @@ fn understood((id, record, admitted): Raw) -> Result<Run, JournalError> {
 
 fn runs(connection: &Connection, rest: &str, with: impl Params) -> Result<Vec<Run>, JournalError> {
     let failed = || JournalError::statement("read its runs");
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT id, record, admitted FROM runs {rest}"))
-        .map_err(failed())?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT id, record, admitted FROM runs {rest}")).map_err(failed())?;
     let rows = statement.query_map(with, raw).map_err(failed())?;
     rows.map(|row| understood(row.map_err(failed())?)).collect()
 }
@@ -85,11 +84,17 @@ pub fn in_state(connection: &Connection, state: State) -> Result<Vec<Run>, Journ
 /// Any failure to read.
 pub fn recent(connection: &Connection, state: Option<State>, limit: u32) -> Result<Vec<Run>, JournalError> {
     match state {
-        Some(state) => {
-            runs(connection, "WHERE state = ?1 ORDER BY ord DESC LIMIT ?2", (state.word(), limit))
-        }
+        Some(state) => runs(connection, "WHERE state = ?1 ORDER BY ord DESC LIMIT ?2", (state.word(), limit)),
         None => runs(connection, "ORDER BY ord DESC LIMIT ?1", [limit]),
     }
+}
+
+/// The runs that something happened to after the event `seq`, in order of arrival.
+///
+/// # Errors
+/// Any failure to read.
+pub fn touched_since(connection: &Connection, seq: i64) -> Result<Vec<Run>, JournalError> {
+    runs(connection, "WHERE id IN (SELECT run FROM events WHERE seq > ?1) ORDER BY ord", [seq])
 }
 
 /// How many runs there are in each state.
@@ -98,8 +103,7 @@ pub fn recent(connection: &Connection, state: Option<State>, limit: u32) -> Resu
 /// Any failure to read.
 pub fn counts(connection: &Connection) -> Result<Vec<(String, i64)>, JournalError> {
     let failed = || JournalError::statement("count its runs");
-    let mut statement =
-        connection.prepare("SELECT state, count(*) FROM runs GROUP BY state").map_err(failed())?;
+    let mut statement = connection.prepare("SELECT state, count(*) FROM runs GROUP BY state").map_err(failed())?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed())?;
     rows.map(|row| row.map_err(failed())).collect()
 }
@@ -126,7 +130,5 @@ pub fn standing(connection: &Connection, action: &str) -> Result<Option<Standing
         .prepare_cached("SELECT path, blob FROM results WHERE action = ?1")
         .and_then(|mut statement| statement.query_row([action], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(JournalError::statement("read what stands in the ops repo"))?;
-    Ok(row.and_then(|(path, blob)| {
-        Some(StandingResult { action: action.to_owned(), path, blob: blob.parse().ok()? })
-    }))
+    Ok(row.and_then(|(path, blob)| Some(StandingResult { action: action.to_owned(), path, blob: blob.parse().ok()? })))
 }

@@ -57,7 +57,8 @@ async fn standing_result(world: &World, run: &Run) -> Result<Option<String>, Lif
         return Ok(None);
     }
     let standing = world.journal.standing(vec![run.id.action().to_string()]).await.map_err(LifeError::journal(run))?;
-    let words = |path| format!("a result that this journal does not know of stands at {path}: the action counts as done");
+    let words =
+        |path| format!("a result that this journal does not know of stands at {path}: the action counts as done");
     Ok(standing.into_iter().flatten().next().map(|result| words(result.path)))
 }
 
@@ -118,10 +119,8 @@ async fn launch(
 
 fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) -> Option<Envelope> {
     let admitted = run.admitted.as_ref()?;
-    let limits = Limits {
-        timeout_seconds: u64::from(admitted.timeout_minutes) * 60,
-        grace_seconds: world.grace.as_secs(),
-    };
+    let limits =
+        Limits { timeout_seconds: u64::from(admitted.timeout_minutes) * 60, grace_seconds: world.grace.as_secs() };
     let context_files = admitted.formula.context_files.iter().map(|(path, pinned)| (path.clone(), pinned.into()));
     Some(Envelope {
         protocol: PROTOCOL,

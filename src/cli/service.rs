@@ -1,0 +1,254 @@
+//! `dispatch run` and `dispatch once`: the verbs that are a dispatcher.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::RunArgs;
+use super::error::{CliError, Kind};
+use super::invocation::Invocation;
+use super::render;
+use super::view::ListView;
+use crate::config::reload::reload;
+use crate::config::{Config, Loaded};
+use crate::dispatcher::Dispatcher;
+use crate::dispatcher::once::{OnceError, Round};
+use crate::dispatcher::report::run_view;
+use crate::dispatcher::service::OnStop;
+use crate::dispatcher::settings::Settings;
+use crate::dispatcher::start::{StartError, Surroundings};
+use crate::run::record::Run;
+use crate::support::clock::{Clock as _, SystemClock};
+
+/// Threads that serve runs, the ops repo and the socket. Two keep one slow step from holding up the rest.
+const WORKERS: usize = 2;
+
+/// `dispatch run`
+///
+/// # Errors
+/// It cannot start.
+pub(super) fn run(arguments: &RunArgs, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
+    let loaded = invocation.load()?;
+    let on_stop = if arguments.drain { OnStop::Drain } else { OnStop::Leave };
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(invocation, loaded, on_stop));
+    // What is still going (a second signal came) is not waited for: the journal is right at every instant.
+    runtime.shutdown_background();
+    served
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Kind::Failed, "cannot start the runtime").caused_by(&error))
+}
+
+/// What a dispatcher is given beside its config.
+pub(super) fn surroundings(environment: &BTreeMap<String, String>) -> Result<Surroundings, CliError> {
+    let executable = std::env::current_exe()
+        .map_err(|error| CliError::new(Kind::Failed, "the path of this binary cannot be learned").caused_by(&error))?;
+    Ok(Surroundings {
+        clock: Arc::new(SystemClock),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        executable,
+        environment: environment.clone(),
+    })
+}
+
+/// Opens a dispatcher, with words for people where it cannot be.
+pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Arc<Dispatcher>, CliError> {
+    let started = Dispatcher::start(config, surroundings(invocation.environment())?).await;
+    started.map_err(|error| {
+        let kind = match &error {
+            StartError::Ops(_) | StartError::Backend(_) => Kind::Unreachable,
+            _ => Kind::Failed,
+        };
+        let hint = match &error {
+            StartError::Lock(_) => {
+                "one dispatcher serves a state directory: ask it with `dispatch status`, or stop it first"
+            }
+            StartError::StateDirectory { .. } => "set `state_dir` to a directory of the dispatcher's own user",
+            StartError::Journal(_) => {
+                "the journal needs a directory that can be written to, and this version or a later one"
+            }
+            StartError::Ops(_) => {
+                "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force"
+            }
+            StartError::Secrets(_) => "check `[secrets.file]` in the configuration",
+            StartError::Backend(_) => "check `[backends]` in the configuration",
+        };
+        CliError::new(kind, "the dispatcher cannot start").caused_by(&error).hint(hint)
+    })
+}
+
+async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Result<ExitCode, CliError> {
+    let signals = Signals::new()?;
+    let dispatcher = start(&loaded.config, invocation).await?;
+    let listener = listen(&loaded.config)?;
+    tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
+    notify_systemd(&[sd_notify::NotifyState::Ready]);
+    let stop = watch::Sender::new(false);
+    let answering = tokio::spawn(Arc::clone(&dispatcher).answer(listener));
+    let served = tokio::select! {
+        served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
+        () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
+            tracing::warn!("told to stop a second time: ending at once");
+            Ok(())
+        }
+    };
+    answering.abort();
+    notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listen(config: &Config) -> Result<UnixListener, CliError> {
+    Dispatcher::listen(&config.state_dir)
+        .map_err(|error| CliError::new(Kind::Failed, "the control socket cannot be opened").caused_by(&error))
+}
+
+/// Without systemd there is nobody to tell.
+fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// The signals of a service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| CliError::new(Kind::Failed, "cannot listen for signals").caused_by(&error))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Passes the first signal to stop on, and answers at the second; SIGHUP loads the config again.
+    async fn heed(
+        mut self,
+        stop: &watch::Sender<bool>,
+        dispatcher: &Dispatcher,
+        invocation: &Invocation,
+        mut loaded: Loaded,
+    ) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.hangup.recv() => {
+                    load_again(dispatcher, invocation, &mut loaded);
+                    continue;
+                }
+            }
+            if stop.send_replace(true) {
+                return;
+            }
+            tracing::info!("told to stop; what runs goes on");
+        }
+    }
+}
+
+/// A config that does not hold, or that needs a restart, changes nothing, and the log says why.
+fn load_again(dispatcher: &Dispatcher, invocation: &Invocation, loaded: &mut Loaded) {
+    let new = match Config::load(&invocation.sources()) {
+        Ok(new) => new,
+        Err(error) => {
+            return tracing::error!(error = %crate::support::chain::words(&error), "the old configuration stays");
+        }
+    };
+    match reload(loaded, &new) {
+        Ok(config) => {
+            dispatcher.reconfigure(Settings::from(&config));
+            tracing::info!("the configuration was loaded again");
+            *loaded = new;
+        }
+        Err(keys) => tracing::error!(keys = keys.join(", "), "these need a restart; the old configuration stays"),
+    }
+}
+
+/// `dispatch once` without a file.
+///
+/// # Errors
+/// It cannot start, or a round cannot be finished.
+pub(super) fn once(invocation: &mut Invocation) -> Result<ExitCode, CliError> {
+    let loaded = invocation.load()?;
+    let runtime = runtime()?;
+    let (round, runs) = runtime.block_on(one_round(invocation, &loaded))?;
+    match round {
+        Round::Interrupted => {
+            let words = CliError::new(Kind::Interrupted, "interrupted; what runs goes on");
+            return Err(words.hint("the next `dispatch once` or `dispatch run` adopts it"));
+        }
+        Round::Rewritten => {
+            let words = CliError::new(Kind::Failed, "the primary branch was rewritten; nothing new was admitted");
+            return Err(words.hint("look at what happened, then say `dispatch ops accept-rewrite COMMIT`"));
+        }
+        Round::Done(_) => {}
+    }
+    let view = ListView { runs: runs.iter().map(|run| run_view(run, None)).collect() };
+    let now = SystemClock.now();
+    invocation.output.say("once", &view, |look| render::list(&view, now, look))?;
+    Ok(worst(&view))
+}
+
+/// The exit code of a round: that of the worst of its runs.
+fn worst(view: &ListView) -> ExitCode {
+    let kind = |run: &super::view::RunView| match run.state.as_str() {
+        "failed" | "lost" | "not_started" | "cancelled" => Some(Kind::Failed),
+        "timed_out" => Some(Kind::TimedOut),
+        "rejected" => Some(Kind::Rejected),
+        _ => None,
+    };
+    let kinds: Vec<Kind> = view.runs.iter().filter_map(kind).collect();
+    let order = [Kind::Failed, Kind::TimedOut, Kind::Rejected];
+    let worst = order.into_iter().find(|kind| kinds.contains(kind));
+    worst.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code()))
+}
+
+async fn one_round(invocation: &Invocation, loaded: &Loaded) -> Result<(Round, Vec<Run>), CliError> {
+    let mut signals = Signals::new()?;
+    let dispatcher = start(&loaded.config, invocation).await?;
+    let interrupt = watch::Sender::new(false);
+    let before = dispatcher.journal().tip().await.map_err(|error| failed(&OnceError::from(error)))?;
+    let wish = interrupt.subscribe();
+    let heeded = async {
+        tokio::select! {
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
+        }
+        interrupt.send_replace(true);
+        std::future::pending::<Round>().await
+    };
+    let round = tokio::select! {
+        round = dispatcher.once(wish) => round.map_err(|error| failed(&error))?,
+        never = heeded => never,
+    };
+    let runs = dispatcher.journal().touched_since(before.seq).await.map_err(|error| failed(&OnceError::from(error)))?;
+    Ok((round, runs))
+}
+
+fn failed(error: &OnceError) -> CliError {
+    let kind = match error {
+        OnceError::Pickup(_) | OnceError::Outbox(_) | OnceError::Refused(_) => Kind::Unreachable,
+        OnceError::Journal(_) => Kind::Failed,
+    };
+    CliError::new(kind, "the round could not be finished")
+        .caused_by(error)
+        .hint("what was recorded is taken up by the next one")
+}
