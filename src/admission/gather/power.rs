@@ -22,18 +22,31 @@ pub(super) struct Power {
     pub(super) signers: TrustedFile,
 }
 
+/// Which versions of the two files count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chain {
+    /// Those that a trusted person signed, from this commit on, or from the first one that has a list of signers.
+    Signed(Option<CommitId>),
+    /// Whatever stands on the branch. Without a way to prove approvals whoever may push decides, and nothing above low runs.
+    AsItStands,
+}
+
 /// Asks the signed chain, and keeps the answers.
 #[derive(Debug)]
 pub(super) struct Powers {
     mirror: Mirror,
-    trust: Trust,
+    /// `None`: what stands on the branch counts.
+    trust: Option<Trust>,
     known: Mutex<HashMap<CommitId, Arc<Power>>>,
     signatures: Mutex<HashMap<CommitId, Signature>>,
 }
 
 impl Powers {
-    pub(super) fn new(mirror: Mirror, root: Option<CommitId>) -> Self {
-        let trust = Trust::new(mirror.clone(), root);
+    pub(super) fn new(mirror: Mirror, chain: Chain) -> Self {
+        let trust = match chain {
+            Chain::Signed(root) => Some(Trust::new(mirror.clone(), root)),
+            Chain::AsItStands => None,
+        };
         Self { mirror, trust, known: Mutex::default(), signatures: Mutex::default() }
     }
 
@@ -72,9 +85,25 @@ impl Powers {
         Ok(signature)
     }
 
+    async fn standing(&self, at: &CommitId, file: ops::TrustedFile) -> Result<(Version, Vec<String>), OpsError> {
+        let path = file.path();
+        let entry = self.mirror.lookup(at, &[path.to_owned()]).await?.pop().flatten();
+        let evidence = match entry {
+            Some(_) => format!("{path} as it stands in {}; no approval mode is set, so no signature is asked for", at.short()),
+            None => format!("there is no {path} in {}", at.short()),
+        };
+        Ok((Version { blob: entry.map(|entry| entry.object), ..Version::default() }, vec![evidence]))
+    }
+
     async fn file(&self, at: &CommitId, file: ops::TrustedFile) -> Result<TrustedFile, OpsError> {
-        let version = self.trust.trusted_version(at, file).await?;
-        let evidence = words(file.path(), &version);
+        let (version, evidence) = match &self.trust {
+            Some(trust) => {
+                let version = trust.trusted_version(at, file).await?;
+                let evidence = words(file.path(), &version);
+                (version, evidence)
+            }
+            None => self.standing(at, file).await?,
+        };
         let Some(blob) = version.blob else {
             return Ok(TrustedFile { path: file.path().to_owned(), bytes: None, evidence });
         };

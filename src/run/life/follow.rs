@@ -59,12 +59,12 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
                 while let Ok(observation) = news.try_recv() {
                     keep(&mut log, observation).map_err(LifeError::log(run))?;
                 }
+                log.finish().map_err(LifeError::log(run))?;
                 world.step(run, Step::Finish { how: Finish::Ended(ended) }).await?;
                 return Ok(Stride::Again);
             }
-            Turn::Detach => {
-                return Ok(Stride::Done(Driven::Detached));
-            }
+            // What is in the log and not yet recorded there is read again by whoever adopts the run.
+            Turn::Detach => return Ok(Stride::Done(Driven::Detached)),
             Turn::Stop => asked.ask(backend.as_ref(), run, &handle).await,
             Turn::Deadline => {
                 if !asked.to_stop {
