@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dispatch::runner::envelope::FormulaKind;
 use dispatch::runner::fence::{Sealed, seal};
-use runner_support::{Case, Finished};
+use runner_support::{Case, Finished, wait_until_gone};
 use serde_json::json;
 
 const SECRET: &str = "s3cret/Value+with\"quotes 0123456789abcdefghijklmnopqrstuvwxyz";
@@ -237,6 +237,38 @@ fn an_event_that_the_formula_prints_is_a_line_like_any_other() {
 }
 
 #[test]
+fn a_runner_whose_parent_dies_stops_its_formula() {
+    let case = Case::new("echo $$ > ../../formula; exec sleep 300");
+    let envelope = case.folder().join("envelope");
+    fs::write(&envelope, case.document().to_string()).unwrap();
+    let script = format!(
+        "'{}' runner --envelope '{}' --workdir '{}' --fence '{}' > /dev/null & until [ -s '{4}/formula' ]; do :; done",
+        env!("CARGO_BIN_EXE_dispatch"),
+        envelope.display(),
+        case.workdir().display(),
+        case.fence().display(),
+        case.folder().display()
+    );
+    assert!(std::process::Command::new("bash").arg("-c").arg(script).status().unwrap().success());
+    let formula = fs::read_to_string(case.folder().join("formula")).unwrap().trim().parse().unwrap();
+    wait_until_gone(&[formula], Duration::from_secs(60));
+}
+
+#[test]
+fn an_output_that_somebody_else_keeps_open_does_not_keep_the_runner() {
+    let case = Case::new("echo $BASHPID > ../../formula; echo up; until [ -e ../../go ]; do sleep 0.05; done");
+    let mut running = case.start();
+    running.wait_for_line("up");
+    let formula = fs::read_to_string(case.folder().join("formula")).unwrap();
+    let held = fs::OpenOptions::new().write(true).open(format!("/proc/{}/fd/1", formula.trim())).unwrap();
+    fs::write(case.folder().join("go"), "").unwrap();
+    let finished = running.finish();
+    drop(held);
+    assert_eq!(finished.code, 0);
+    assert!(finished.errors()[0].contains("keeps the formula's output open"), "{:?}", finished.errors());
+}
+
+#[test]
 fn a_prompt_without_a_newline_is_shown_while_the_formula_waits() {
     let case = Case::new("printf 'go on? '; sleep 300").secret("TOKEN", SECRET);
     let mut running = case.start();
@@ -264,7 +296,7 @@ fn a_secret_comes_out_in_no_form_that_a_formula_is_likely_to_print() {
     let hex: String = SECRET.bytes().fold(String::new(), |text, b| text + &format!("{b:02x}"));
     let percent = SECRET.replace('/', "%2F").replace('+', "%2B").replace('"', "%22").replace(' ', "%20");
     let reversed: String = SECRET.chars().rev().collect();
-    let inner = |text: &str| STANDARD.encode(text)[8..72].to_owned();
+    let inner = |text: &str| STANDARD.encode(text).get(8..72).unwrap().to_owned();
     let encoded = [inner(SECRET), inner(&format!("user:{SECRET}")), inner(&format!("xx{SECRET}"))];
     let mut forms: Vec<&str> = vec![SECRET, &hex, &percent, &reversed, "0123456789abcdefgh", "s3cret/Va"];
     forms.extend(encoded.iter().map(String::as_str));
@@ -308,6 +340,6 @@ fn a_formula_that_prints_without_end_is_held_back_and_still_stopped_in_time() {
     running.wait_for_line("y");
     // Nobody reads until the time limit has passed: the pipe is full, and the runner must still kill.
     let formula = running.children();
-    running.wait_until_gone(&formula, Duration::from_secs(60));
+    wait_until_gone(&formula, Duration::from_secs(60));
     assert_eq!(running.finish().code, 124);
 }

@@ -179,15 +179,6 @@ impl Running {
         lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<u32>>()).collect()
     }
 
-    pub fn wait_until_gone(&self, pids: &[u32], bound: Duration) {
-        assert!(!pids.is_empty());
-        let end = Instant::now() + bound;
-        while pids.iter().any(|pid| fs::exists(format!("/proc/{pid}")).unwrap()) {
-            assert!(Instant::now() < end, "{pids:?} are still there");
-            std::thread::yield_now();
-        }
-    }
-
     pub fn exit_code(mut self, bound: Duration) -> i32 {
         let end = Instant::now() + bound;
         loop {
@@ -235,5 +226,15 @@ impl Finished {
     pub fn errors(&self) -> Vec<String> {
         let errors = self.events.iter().filter(|event| event["kind"] == "error");
         errors.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Waits until none of the processes is there.
+pub fn wait_until_gone(pids: &[u32], bound: Duration) {
+    assert!(!pids.is_empty());
+    let end = Instant::now() + bound;
+    while pids.iter().any(|pid| fs::exists(format!("/proc/{pid}")).unwrap()) {
+        assert!(Instant::now() < end, "{pids:?} are still there");
+        std::thread::yield_now();
     }
 }
