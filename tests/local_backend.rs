@@ -20,7 +20,7 @@ use std::time::Duration;
 use backend_contract as contract;
 use backend_contract::observe;
 use dispatch::backend::local::{LocalBackend, LocalSettings};
-use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found};
+use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found, Observation};
 use dispatch::runner::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use dispatch::support::ids::{BlobId, LaunchKey, sha256_hex};
 use dispatch::support::watch::Watcher;
@@ -216,6 +216,37 @@ async fn an_exit_is_recorded_when_the_disk_has_room_again_and_unknown_when_the_s
         dispatcher.wait().unwrap();
         assert_eq!((recover(&world).await, world.executions()), (expected, 1), "{fault}");
     }
+}
+
+#[tokio::test]
+async fn observing_that_is_dropped_and_taken_up_again_repeats_nothing_and_loses_nothing() {
+    let world = World::new();
+    let go = world.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let backend = world.backend();
+    let script = format!("seq -f n%g. 1 500; read line < {}; seq -f n%g. 501 1000", go.display());
+    let handle = backend.launch(&key(), &world.envelope(&script)).await.unwrap();
+
+    let (sender, mut news) = tokio::sync::mpsc::channel(1);
+    let (beginning, mut seen, mut cursor) = (Cursor::default(), String::new(), Cursor::default());
+    let first_part = async {
+        while !seen.contains("n500.") {
+            if let Some(Observation::Events { bytes, cursor: behind }) = news.recv().await {
+                seen += std::str::from_utf8(&bytes).unwrap();
+                cursor = behind;
+            }
+        }
+    };
+    tokio::select! {
+        ended = backend.observe(&handle, &beginning, sender) => panic!("ended while the formula waits: {ended:?}"),
+        () = first_part => {}
+    }
+    let opened = tokio::task::spawn_blocking(move || fs::write(go, "go\n").unwrap());
+    let told = observe(&backend, &handle, &cursor).await;
+    opened.await.unwrap();
+    let all = seen + &told.events;
+    let numbers: Vec<u32> = all.split("\"n").skip(1).filter_map(|rest| rest.split('.').next()?.parse().ok()).collect();
+    assert_eq!(numbers, (1..=1000).collect::<Vec<u32>>());
 }
 
 #[tokio::test]
