@@ -15,12 +15,12 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backend_contract as contract;
 use backend_contract::observe;
 use dispatch::backend::local::{LocalBackend, LocalSettings};
-use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found};
+use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found, Observation};
 use dispatch::runner::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use dispatch::support::ids::{BlobId, LaunchKey, sha256_hex};
 use dispatch::support::watch::Watcher;
@@ -219,6 +219,37 @@ async fn an_exit_is_recorded_when_the_disk_has_room_again_and_unknown_when_the_s
 }
 
 #[tokio::test]
+async fn observing_that_is_dropped_and_taken_up_again_repeats_nothing_and_loses_nothing() {
+    let world = World::new();
+    let go = world.path("go");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let backend = world.backend();
+    let script = format!("seq -f n%g. 1 500; read line < {}; seq -f n%g. 501 1000", go.display());
+    let handle = backend.launch(&key(), &world.envelope(&script)).await.unwrap();
+
+    let (sender, mut news) = tokio::sync::mpsc::channel(1);
+    let (beginning, mut seen, mut cursor) = (Cursor::default(), String::new(), Cursor::default());
+    let first_part = async {
+        while !seen.contains("n500.") {
+            if let Some(Observation::Events { bytes, cursor: behind }) = news.recv().await {
+                seen += std::str::from_utf8(&bytes).unwrap();
+                cursor = behind;
+            }
+        }
+    };
+    tokio::select! {
+        ended = backend.observe(&handle, &beginning, sender) => panic!("ended while the formula waits: {ended:?}"),
+        () = first_part => {}
+    }
+    let opened = tokio::task::spawn_blocking(move || fs::write(go, "go\n").unwrap());
+    let told = observe(&backend, &handle, &cursor).await;
+    opened.await.unwrap();
+    let all = seen + &told.events;
+    let numbers: Vec<u32> = all.split("\"n").skip(1).filter_map(|rest| rest.split('.').next()?.parse().ok()).collect();
+    assert_eq!(numbers, (1..=1000).collect::<Vec<u32>>());
+}
+
+#[tokio::test]
 async fn a_killed_runner_is_told_from_a_killed_supervisor_and_leaves_nothing_running() {
     let world = World::new();
     let pid_file = world.path("pid");
@@ -408,7 +439,7 @@ async fn a_polite_formula_stops_when_asked_and_a_stubborn_one_is_killed() {
         backend.cancel(&handle).await.unwrap();
         let told = observe(&backend, &handle, &Cursor::default()).await;
         assert!(farewell.is_none_or(|word| told.events.contains(word)), "{told:?}");
-        assert_ne!(told.ended.how, End::Unknown);
+        assert_eq!(told.ended.how, End::Exited(143));
         assert!(is_gone(&world.supervisor_pid().to_string()));
     }
 }
@@ -483,25 +514,4 @@ async fn a_binary_that_is_not_there_is_found_by_check_and_starts_nothing() {
     assert!(backend.check().await.unwrap_err().to_string().contains("reinstall it"));
     assert!(matches!(backend.launch(&key(), &world.envelope(HELLO)).await, Err(BackendError::Io { .. })));
     assert_eq!(backend.find(&key()).await.unwrap(), Found::NotLaunched);
-}
-
-#[tokio::test]
-async fn the_time_from_launch_to_the_first_instruction_is_printed() {
-    let mut spans = Vec::new();
-    for _ in 0..10 {
-        let world = World::new();
-        let backend = world.backend();
-        let envelope = world.envelope("date +%s%N");
-        let wall = std::process::Command::new("date").arg("+%s%N").output().unwrap().stdout;
-        let wall: u128 = String::from_utf8_lossy(&wall).trim().parse().unwrap();
-        let began = Instant::now();
-        let handle = backend.launch(&key(), &envelope).await.unwrap();
-        let launched = began.elapsed();
-        let told = observe(&backend, &handle, &Cursor::default()).await;
-        let digits = told.events.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() == 19).unwrap();
-        spans.push((digits.parse::<u128>().unwrap() - wall, launched, began.elapsed()));
-    }
-    spans.sort();
-    let (first, launched, ended) = spans[spans.len() / 2];
-    println!("launch to first instruction {} ms; to the answer {launched:?}; to the end {ended:?}", first / 1_000_000);
 }

@@ -65,7 +65,7 @@ pub struct Cursor(pub serde_json::Value);
 /// News of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
-    /// The job's process exists, and where.
+    /// The job's process exists, and where. Each call of [`Backend::observe`] says so anew.
     Started(Placement),
     /// Whole lines of the runner's NDJSON event stream, in order, and the cursor behind them.
     Events {

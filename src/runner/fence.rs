@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn a_seal_that_was_cut_short_before_it_took_hold_is_none_and_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fence");
+        fs::write(folder.path().join("fence.seal"), "sea").unwrap();
+        assert!(!is_sealed(&path).unwrap());
+        assert_eq!(seal(&path).unwrap(), Sealed::NothingRan);
+        assert!(is_sealed(&path).unwrap());
+    }
+
+    #[test]
     fn a_seal_that_comes_late_or_finds_an_unfinished_marker_says_that_the_run_began() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fence");

@@ -182,8 +182,9 @@ impl Runner {
             // A thread that panicked has lost output, not the exit.
             let _ = pipe.join();
         }
-        let oom = self.oom_kills < process::oom_kills();
-        Ok(judge(status, pressure, if oom { Memory::Short } else { Memory::Enough }))
+        let before_and_after = self.oom_kills.zip(process::oom_kills());
+        let short = before_and_after.is_some_and(|(before, after)| after > before);
+        Ok(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }))
     }
 
     async fn wait(&self, stop: &mut SignalStream, patience: Duration) -> io::Result<Pressure> {

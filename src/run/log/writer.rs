@@ -89,12 +89,10 @@ impl LogWriter {
         opened.map_err(|source| LogError::Open { path, source })
     }
 
+    /// A log that does not have what its state promises (somebody removed or cut it) is begun anew: the backend still has
+    /// most of the stream, and a run must not go without a result because its log was damaged.
     fn recover(path: &Path) -> io::Result<Self> {
-        let state: State = match fs::read(state_path(path)) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
-            Err(error) => return Err(error),
-        };
+        let mut state = read_state(path)?;
         // The state speaks of the shortened log: where that has not taken its place yet, it does now.
         let shortened = beside(path, &state.generation.to_string());
         if shortened.exists() {
@@ -102,7 +100,7 @@ impl LogWriter {
         }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         if file.metadata()?.len() < state.length {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is shorter than its state says"));
+            state = State::default();
         }
         file.set_len(state.length)?;
         Ok(Self { path: path.to_owned(), file, state, unrecorded: 0 })
@@ -272,6 +270,15 @@ impl Progress {
             Kind::Exit { code, .. } => self.exit = Some(code),
             Kind::Heartbeat {} => {}
         }
+    }
+}
+
+/// Where there is none, or one that a crash of the machine has spoilt: that of an empty log.
+fn read_state(log: &Path) -> io::Result<State> {
+    match fs::read(state_path(log)) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
+        Err(error) => Err(error),
     }
 }
 

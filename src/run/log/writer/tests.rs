@@ -120,13 +120,18 @@ fn a_log_whose_exchange_was_cut_short_goes_on_from_the_shortened_one() {
 }
 
 #[test]
-fn a_log_that_lost_its_end_is_refused() {
-    let (_folder, store, run) = store();
-    let mut log = store.open(&run).unwrap();
-    log.feed(&line("text"), &at(1)).unwrap();
-    log.record().unwrap();
-    fs::write(store.path(&run), "t").unwrap();
-    assert!(matches!(store.open(&run), Err(LogError::Open { .. })));
+fn a_log_that_lost_its_end_or_its_state_is_begun_anew() {
+    for damaged in ["a@1.log", "a@1.log.state"] {
+        let (folder, store, run) = store();
+        let mut log = store.open(&run).unwrap();
+        log.feed(&line("text"), &at(1)).unwrap();
+        log.record().unwrap();
+        fs::write(folder.path().join("logs").join(damaged), "t").unwrap();
+        let mut log = store.open(&run).unwrap();
+        assert_eq!(*log.cursor(), Cursor::default());
+        log.feed(&line("text"), &at(1)).unwrap();
+        assert_eq!(log.finish().unwrap().tail, "text\n");
+    }
 }
 
 #[test]
