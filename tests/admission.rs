@@ -289,12 +289,15 @@ async fn an_action_that_is_edited_after_the_approval_is_a_new_request() {
 async fn an_action_that_is_removed_and_put_back_without_a_signature_is_not_approved() {
     let world = World::new().await;
     world.file("a", "rotate");
+    world.file("other", "tidy");
     world.repo.signed_commit("rotate", &world.alice);
     world.admitted("a").await;
     world.repo.git(&["rm", "-q", "vault/actions/a.toml"]);
     world.repo.commit("withdrawn");
     world.file("a", "rotate");
     world.repo.commit("put back");
+    // Whoever looks at something else meanwhile must not carry the old answer over.
+    world.admitted("other").await;
     assert_eq!(world.rejected("a").await, Reason::NotSigned);
 }
 

@@ -128,6 +128,8 @@ mod tests {
         assert_eq!(of(&snapshot), "set aside (foreign_result)");
         snapshot.earlier = Some(Earlier { blob: blob('3'), stage: asked(), result: Some(blob('9')) });
         assert_eq!(of(&snapshot), "pass");
+        snapshot.earlier = Some(Earlier { blob: blob('3'), stage: asked(), result: Some(blob('8')) });
+        assert_eq!(of(&snapshot), "set aside (foreign_result)", "our own result was edited");
         assert_eq!(of(&earlier('4', asked())), "set aside (id_already_used)");
     }
 
