@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use dispatch::action::reason::Reason;
 use dispatch::action::result::ResultState;
-use dispatch::admission::gather::{FormulaSource, LedgerError};
+use dispatch::admission::gather::{Chain, FormulaSource, LedgerError};
 use dispatch::admission::rules::LocalFiles;
 use dispatch::admission::snapshot::{Availability, Earlier, Stage};
 use dispatch::admission::{Admitted, Explanation, Gatherer, How, Ledger, Rules, Scene, Verdict, admit};
@@ -90,7 +90,7 @@ impl World {
         repo.push();
         let settings = OpsRepo::settings(&repo.bare().display().to_string());
         let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
-        let gatherer = Gatherer::new(mirror.clone(), "vault/actions", None, Vec::new());
+        let gatherer = Gatherer::new(mirror.clone(), "vault/actions", Chain::Signed(None), Vec::new());
         let config = serde_json::json!({ "ops": { "remote": "x" }, "approval": { "mode": "signature" } });
         let rules = Rules::from(&serde_json::from_value::<Config>(config).unwrap());
         Self { repo, alice, mallory, journal: Known::default(), mirror, gatherer, rules }
@@ -395,7 +395,7 @@ async fn formulas_come_from_the_ops_repo_then_from_the_sources_in_their_order() 
     for source in serde_json::from_value::<Vec<dispatch::config::types::FormulaSource>>(config).unwrap() {
         sources.push(FormulaSource::open(&source, &world.repo.state()).await.unwrap());
     }
-    world.gatherer = Gatherer::new(world.mirror.clone(), "vault/actions", None, sources);
+    world.gatherer = Gatherer::new(world.mirror.clone(), "vault/actions", Chain::Signed(None), sources);
     for formula in ["rotate", "shared", "local"] {
         world.file(&format!("run-{formula}"), formula);
     }

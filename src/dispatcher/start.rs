@@ -21,7 +21,7 @@ use super::pickup::Pickup;
 use super::settings::Settings;
 use super::{Dispatcher, REBUILDING, Troubles};
 use crate::action::result::DispatcherRef;
-use crate::admission::gather::{FormulaSource, Gatherer};
+use crate::admission::gather::{Chain, FormulaSource, Gatherer};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::backend::{Backend, BackendError};
 use crate::config::{self, Config};
@@ -122,12 +122,17 @@ impl Dispatcher {
 
 /// What admission looks through.
 pub fn gatherer(config: &Config, mirror: &Mirror) -> Gatherer {
-    let root = config.approval.trust_root.as_ref().and_then(|root| root.parse().ok());
+    let chain = match config.approval.mode {
+        Some(config::types::ApprovalMode::Signature) => {
+            Chain::Signed(config.approval.trust_root.as_ref().and_then(|root| root.parse().ok()))
+        }
+        None => Chain::AsItStands,
+    };
     let sources = config.formulas.sources.iter().filter_map(|source| match source {
         config::types::FormulaSource::Directory { directory } => Some(FormulaSource::Directory(directory.clone())),
         config::types::FormulaSource::Git { .. } => None,
     });
-    Gatherer::new(mirror.clone(), &config.ops.actions, root, sources.collect())
+    Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources.collect())
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

@@ -27,6 +27,7 @@ use self::entries::{local_entry, read_entries};
 use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
 pub use self::ledger::{Ledger, LedgerError};
+pub use self::power::Chain;
 use self::power::Powers;
 use super::reading::{bare_tier, read_action};
 use super::rules::Rules;
@@ -73,11 +74,11 @@ pub struct Gatherer {
 }
 
 impl Gatherer {
-    /// `folder` is `ops.actions`, `root` is `approval.trust_root`; `sources` are asked in this order, after the ops repo.
-    pub fn new(mirror: Mirror, folder: &str, root: Option<CommitId>, sources: Vec<FormulaSource>) -> Self {
+    /// `folder` is `ops.actions`; `sources` are asked in this order, after the ops repo.
+    pub fn new(mirror: Mirror, folder: &str, chain: Chain, sources: Vec<FormulaSource>) -> Self {
         Self {
             arrivals: Arrivals::new(mirror.clone(), folder, formulas::FOLDER),
-            powers: Powers::new(mirror.clone(), root),
+            powers: Powers::new(mirror.clone(), chain),
             folder: folder.to_owned(),
             mirror,
             sources: RwLock::new(sources),

@@ -89,7 +89,9 @@ impl Powers {
         let path = file.path();
         let entry = self.mirror.lookup(at, &[path.to_owned()]).await?.pop().flatten();
         let evidence = match entry {
-            Some(_) => format!("{path} as it stands in {}; no approval mode is set, so no signature is asked for", at.short()),
+            Some(_) => {
+                format!("{path} as it stands in {}; no approval mode is set, so no signature is asked for", at.short())
+            }
             None => format!("there is no {path} in {}", at.short()),
         };
         Ok((Version { blob: entry.map(|entry| entry.object), ..Version::default() }, vec![evidence]))
