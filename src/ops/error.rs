@@ -190,7 +190,7 @@ pub enum PublishError {
         /// What was seen.
         detail: String,
     },
-    /// Nothing was pushed: the commit could not be made.
-    #[error("the commit could not be made")]
+    /// Nothing was pushed: the commit could not be made, or the push not begun.
+    #[error("nothing was pushed")]
     Git(#[from] OpsError),
 }
