@@ -13,11 +13,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-mod error;
-pub use error::EnvelopeError;
-
 use super::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, SecretName, sha256_hex};
+
+mod error;
+
+pub use error::EnvelopeError;
 
 /// The oldest protocol that is still read: the one before the present, once there is one.
 const OLDEST: u32 = if PROTOCOL > 1 { PROTOCOL - 1 } else { PROTOCOL };
