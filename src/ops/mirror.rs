@@ -71,9 +71,8 @@ impl Mirror {
         let git = Git::new(&state_dir.join("mirror.git"), deadlines);
         std::fs::create_dir_all(git.folder().join("home")).map_err(OpsError::io("making the mirror's folder"))?;
         git.check_version().await?;
-        if !git.folder().join("HEAD").is_file() {
-            git.run(Call::new("init").args(["--bare", "--quiet", "--template="])).await?.success()?;
-        }
+        // Harmless where there is one already, and it completes one whose making was cut short.
+        git.run(Call::new("init").args(["--bare", "--quiet", "--template="])).await?.success()?;
         let server = remote.is_web().then(|| Server::new(remote.address(), deadlines.ask)).transpose()?;
         let reference = format!("refs/heads/{}", settings.branch);
         let (ops, writing) = (settings.clone(), tokio::sync::Mutex::default());
@@ -130,7 +129,7 @@ impl Mirror {
 
     async fn bring(&self, reference: &str) -> Result<CommitId, OpsError> {
         let this = &*self.0;
-        let _turn = this.writing.lock().await;
+        let _turn = this.turn().await?;
         fault::point("ops.fetch.before").map_err(OpsError::io("fetching"))?;
         let login = this.login(this.ops.credential.as_ref())?;
         let call = Call::new("fetch")
@@ -219,7 +218,7 @@ impl Mirror {
     /// See [`PublishError`]; after `Unknown`, fetch and look before trying again.
     pub async fn publish(&self, base: &CommitId, files: &[NewFile], message: &str) -> Result<CommitId, PublishError> {
         let this = &*self.0;
-        let turn = this.writing.lock().await;
+        let turn = this.turn().await?;
         let commit = publish::import(&this.git, &this.committer, base, files, message).await?;
         drop(turn);
         fault::point("ops.push.before").map_err(OpsError::io("pushing"))?;
@@ -239,7 +238,7 @@ impl Mirror {
     ///
     /// In a folder of 100,000 files each new head leaves a tree of megabytes; packed, they are stored as differences.
     pub async fn tidy(&self) -> Result<(), OpsError> {
-        let _turn = self.0.writing.lock().await;
+        let _turn = self.0.turn().await?;
         let call = Call::new("repack").args(["--quiet", "--geometric=2", "-d"]);
         self.0.git.run(call.deadline(|deadlines| deadlines.transfer)).await?.success()?;
         Ok(())
@@ -251,6 +250,20 @@ impl Mirror {
 }
 
 impl Inner {
+    /// Waits until nobody else writes. A git that was killed leaves its locks behind, which would stop every later one; in
+    /// this turn nobody but a killed one can own them.
+    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, OpsError> {
+        let turn = self.writing.lock().await;
+        for name in [HEAD, publish::OUTBOX, "packed-refs"] {
+            match std::fs::remove_file(self.git.folder().join(format!("{name}.lock"))) {
+                Ok(()) => tracing::warn!(name, "removed a lock that a killed git left behind"),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(OpsError::io("removing a lock that a killed git left behind")(error)),
+            }
+        }
+        Ok(turn)
+    }
+
     fn login(&self, credential: Option<&Credential>) -> Result<Option<Login>, OpsError> {
         credential.filter(|_| self.remote.is_web()).map(Login::read).transpose()
     }

@@ -67,35 +67,36 @@ pub(super) async fn entries(git: &Git, commit: &CommitId, folder: &str) -> Resul
 /// The entry at each path, in the order asked; reads each folder named once.
 pub(super) async fn lookup(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     paths.iter().try_for_each(|path| check_path(path))?;
-    let folders: BTreeSet<&str> =
-        paths.iter().map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+    let mut folders: BTreeMap<&str, BTreeMap<&[u8], &str>> = BTreeMap::new();
+    for path in paths {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        folders.entry(folder).or_default().insert(name.as_bytes(), path);
+    }
     if folders.is_empty() {
         return Ok(Vec::new());
     }
-    let asked = lines(folders.iter().map(|folder| format!("{commit}:{folder}")));
+    let asked = lines(folders.keys().map(|folder| format!("{commit}:{folder}")));
     let answer = git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(asked)).await?.success()?;
-    let mut trees = batch(&answer)?.into_iter();
-    let wanted: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
+    let trees = batch(&answer)?;
+    if trees.len() != folders.len() {
+        return Err(OpsError::answer("cat-file", "it is short of a tree"));
+    }
     let mut found = BTreeMap::new();
-    for folder in &folders {
-        let object = trees.next().ok_or_else(|| OpsError::answer("cat-file", "it is short of a tree"))?;
-        if let Some(object) = object.filter(|object| object.kind == "tree") {
-            pick(folder, object.content, commit.as_str().len() / 2, &wanted, &mut found);
+    for (tree, wanted) in trees.into_iter().zip(folders.values()) {
+        if let Some(tree) = tree.filter(|object| object.kind == "tree") {
+            pick(tree.content, commit.as_str().len() / 2, wanted, &mut found);
         }
     }
     Ok(paths.iter().map(|path| found.get(path.as_str()).cloned()).collect())
 }
 
 /// Puts the wanted entries of one tree object into `found`; of two with one name, which git's own checks refuse, the first.
-fn pick(folder: &str, mut tree: &[u8], raw_len: usize, wanted: &BTreeSet<&str>, found: &mut BTreeMap<String, Entry>) {
-    while let Some(((name, mode, object), rest)) = tree::next_in_tree(tree, raw_len) {
+fn pick<'a>(mut tree: &[u8], raw_len: usize, wanted: &BTreeMap<&[u8], &'a str>, found: &mut BTreeMap<&'a str, Entry>) {
+    while let Some((named, rest)) = tree::next_in_tree(tree, raw_len) {
         tree = rest;
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        if wanted.contains(path.as_str()) {
-            let entry = Entry { path: RepoPath::from(path.as_str()), mode, object };
-            found.entry(path).or_insert(entry);
-        }
+        let Some(path) = wanted.get(named.name) else { continue };
+        let Some(object) = named.id() else { continue };
+        found.entry(path).or_insert(Entry { path: RepoPath::from(*path), mode: named.mode, object });
     }
 }
 

@@ -22,7 +22,7 @@ pub struct NewFile {
 }
 
 /// Keeps the last commit that was made here from being cleaned away before it is fetched again.
-const OUTBOX: &str = "refs/dispatch/outbox";
+pub(super) const OUTBOX: &str = "refs/dispatch/outbox";
 
 /// Who the commits are by, checked once.
 #[derive(Debug, Clone)]

@@ -151,8 +151,20 @@ fn listed(line: &[u8]) -> Option<Entry> {
     Some(Entry { path: path.get(1..)?.into(), mode: Mode::from_octal(mode), object: object_id(id)? })
 }
 
-/// One entry of a tree object: its name, what it is, and its id.
-pub(super) type Named<'a> = (&'a [u8], Mode, BlobId);
+/// One entry of a tree object.
+#[derive(Debug)]
+pub(super) struct Named<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) mode: Mode,
+    raw_id: &'a [u8],
+}
+
+impl Named<'_> {
+    /// Its id; made only when asked for, since a folder may hold a hundred thousand.
+    pub(super) fn id(&self) -> Option<BlobId> {
+        object_id(hex(self.raw_id).as_bytes())
+    }
+}
 
 /// Takes one entry from the front of a tree object: `<mode> SP <name> NUL <id, as raw_len bytes>`.
 pub(super) fn next_in_tree(bytes: &[u8], raw_len: usize) -> Option<(Named<'_>, &[u8])> {
@@ -161,8 +173,8 @@ pub(super) fn next_in_tree(bytes: &[u8], raw_len: usize) -> Option<(Named<'_>, &
     let rest = rest.get(1..)?;
     let nul = rest.iter().position(|b| *b == 0)?;
     let (name, rest) = rest.split_at_checked(nul)?;
-    let (id, rest) = rest.get(1..)?.split_at_checked(raw_len)?;
-    Some(((name, Mode::from_octal(mode), object_id(hex(id).as_bytes())?), rest))
+    let (raw_id, rest) = rest.get(1..)?.split_at_checked(raw_len)?;
+    Some((Named { name, mode: Mode::from_octal(mode), raw_id }, rest))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -171,7 +183,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-pub(super) fn object_id(bytes: &[u8]) -> Option<BlobId> {
+fn object_id(bytes: &[u8]) -> Option<BlobId> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
@@ -224,9 +236,10 @@ mod tests {
     #[test]
     fn a_tree_object_is_read_entry_by_entry() {
         let tree = [&b"100644 x y\0"[..], &[0xab; 20], b"40000 z\0", &[1; 20]].concat();
-        let ((name, mode, id), rest) = next_in_tree(&tree, 20).unwrap();
-        assert_eq!((name, mode, id.as_str()), (&b"x y"[..], Mode::File, "ab".repeat(20).as_str()));
-        assert_eq!(next_in_tree(rest, 20).unwrap().0.1, Mode::Folder);
+        let (first, rest) = next_in_tree(&tree, 20).unwrap();
+        assert_eq!((first.name, first.mode), (&b"x y"[..], Mode::File));
+        assert_eq!(first.id().unwrap().as_str(), "ab".repeat(20));
+        assert_eq!(next_in_tree(rest, 20).unwrap().0.mode, Mode::Folder);
     }
 
     proptest! {

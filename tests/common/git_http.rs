@@ -228,6 +228,6 @@ fn from_cgi(output: &[u8]) -> Vec<u8> {
     let headers = String::from_utf8_lossy(&output[..end]).into_owned();
     let (status, others): (Vec<&str>, Vec<&str>) = headers.lines().partition(|line| line.starts_with("Status: "));
     let status = status.first().map_or("200 OK", |line| &line["Status: ".len()..]);
-    let others: String = others.iter().map(|line| format!("{line}\r\n")).collect();
+    let others = others.join("\r\n") + "\r\n";
     answer(status, &others, output.get(end + 4..).unwrap_or_default())
 }

@@ -133,15 +133,27 @@ async fn a_push_whose_answer_was_lost_is_recognised_as_accepted() {
 }
 
 #[tokio::test]
-async fn a_push_that_timed_out_after_it_was_accepted_is_recognised() {
+async fn a_push_that_timed_out_after_it_was_accepted_is_recognised_and_nothing_of_it_runs_on() {
     let repo = OpsRepo::new();
-    repo.hook("post-receive", "#!/bin/sh\nexec sleep 60\n");
+    let pid = repo.path().join("pid");
+    repo.hook("post-receive", &format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", pid.display()));
     let deadlines = Deadlines { transfer: Duration::from_secs(5), ..Deadlines::default() };
     let settings = OpsRepo::settings(&repo.bare().display().to_string());
     let mirror = Mirror::open_with(&settings, &repo.state(), deadlines).await.unwrap();
     let head = mirror.fetch().await.unwrap();
     let commit = mirror.publish(&head, &[result(1)], "m").await.unwrap();
     assert_eq!(repo.remote_git(&["rev-parse", "main"]).trim(), commit.as_str());
+    let hook = std::fs::read_to_string(pid).unwrap();
+    assert!(ends(hook.trim().parse().unwrap()), "the hook outlived its push");
+}
+
+/// Waits, at most ten seconds, for the end of a process that is not ours; a zombie has ended.
+fn ends(pid: i32) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return false };
+    let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return true };
+    let bound = Timespec { tv_sec: 10, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&bound)).is_ok_and(|ready| ready == 1)
 }
 
 #[tokio::test]

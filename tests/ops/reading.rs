@@ -242,3 +242,17 @@ async fn tidying_loses_nothing() {
     let loose = fs::read_dir(repo.state().join("mirror.git/objects")).unwrap();
     assert!(!loose.flatten().any(|entry| entry.file_name().len() == 2), "loose objects are left");
 }
+
+#[tokio::test]
+async fn what_a_killed_git_left_behind_stops_nobody() {
+    let repo = OpsRepo::new();
+    let (mirror, head) = fetched(&repo).await;
+    repo.write("a", "x");
+    let second = repo.commit("second");
+    repo.push();
+    for lock in ["refs/dispatch/head.lock", "refs/dispatch/outbox.lock", "packed-refs.lock"] {
+        fs::write(repo.state().join("mirror.git").join(lock), "").unwrap();
+    }
+    assert_eq!(mirror.fetch().await.unwrap(), second);
+    assert_ne!(head, second);
+}

@@ -12,10 +12,10 @@ use dispatch::ops::{Deadlines, Mirror, NewFile, OpsError, PublishError};
 use crate::git_http::{Fault, GitHttp};
 use crate::ops_repo::OpsRepo;
 
-fn login(repo: &OpsRepo, name: &str, password: &str) -> Option<Credential> {
+fn login(repo: &OpsRepo, name: &str, password: &str) -> Credential {
     let file = repo.path().join(format!("password-of-{name}"));
     fs::write(&file, format!("{password}\n")).unwrap();
-    Some(Credential { username: name.to_owned(), password_file: Some(file), password_env: None })
+    Credential { username: name.to_owned(), password_file: Some(file), password_env: None }
 }
 
 /// Polls, fetches and publishes through `settings`, and looks at the result on the other side.
@@ -66,8 +66,8 @@ async fn over_http_the_two_logins_are_used_each_for_its_own_and_appear_nowhere()
     let server = GitHttp::start(&repo.remotes());
     server.require_login("reader", "r3ad-s3cr3t");
     let mut settings = OpsRepo::settings(&server.url("ops.git"));
-    settings.credential = login(&repo, "reader", "r3ad-s3cr3t");
-    settings.push_credential = login(&repo, "writer", "wr1te-s3cr3t");
+    settings.credential = Some(login(&repo, "reader", "r3ad-s3cr3t"));
+    settings.push_credential = Some(login(&repo, "writer", "wr1te-s3cr3t"));
     let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
     let head = mirror.fetch().await.unwrap();
     let file = || [NewFile { path: "a".into(), bytes: b"{}".to_vec() }];
@@ -102,7 +102,7 @@ async fn a_rotated_password_counts_at_once() {
     let server = GitHttp::start(&repo.remotes());
     server.require_login("bot", "new-password");
     let mut settings = OpsRepo::settings(&server.url("ops.git"));
-    settings.credential = login(&repo, "bot", "old-password");
+    settings.credential = Some(login(&repo, "bot", "old-password"));
     let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
     assert!(matches!(mirror.remote_head().await, Err(OpsError::Status { status: 401 })));
     login(&repo, "bot", "new-password");
