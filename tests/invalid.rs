@@ -2,7 +2,7 @@
 //!
 //! The messages are read by people: `UPDATE_EXPECTED=1 cargo test --test invalid` writes them anew, and each changed one is to be
 //! read before it is committed. A case's stem is its file's, unless `<case>.stem` says another one. A new kind of file is a
-//! folder and a line in `KINDS`.
+//! folder, a line in `KINDS` and a test that names it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files fails")]
 

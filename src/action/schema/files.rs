@@ -1,89 +1,23 @@
-//! The JSON Schemas of all files, for editors and other tools: `dispatch schema <kind>`.
+//! Action, metadata and policy as the generator of schemas reads them.
 //!
-//! Result and config come from their own types. Action, metadata and policy are read by hand, to know each value's place; the
-//! structs here say the same once more for the generator, and tests hold them to the readers' lists of fields and to the docs.
+//! The readers of these files work by hand, to know each value's place; the structs here say the same once more, and tests hold
+//! them to the readers' lists of fields and to the docs. Their comments are the descriptions in the schemas.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 
-use super::Tier;
-use super::result::ActionResult;
-use crate::config::Config;
+use super::super::Tier;
 
 /// What an id of an action and a name of a formula look like; the rule of `support::ids` as a regular expression.
-pub const NAME_PATTERN: &str = r"^[a-z0-9](\.?[a-z0-9_-]+)*$";
+pub const NAME_PATTERN: &str = r"^[a-z0-9](\.?[a-z0-9_-])*$";
 /// What a secret is called.
 pub const SECRET_PATTERN: &str = "^[A-Z][A-Z0-9_]{0,63}$";
 /// What a mount is called.
 pub const MOUNT_PATTERN: &str = "^[a-z][a-z0-9-]{0,31}$";
 /// What a parameter is called.
 pub const PARAM_PATTERN: &str = "^[a-z][a-z0-9_]{0,63}$";
-
-/// The files that have a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SchemaKind {
-    /// `vault/actions/<id>.toml`
-    Action,
-    /// `<name>.meta.toml`
-    Formula,
-    /// `vault/policy.toml`
-    Policy,
-    /// `dispatch.toml`
-    Config,
-    /// `<id>.result.json`
-    Result,
-}
-
-impl SchemaKind {
-    /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Action, Self::Formula, Self::Policy, Self::Config, Self::Result];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Action => "action",
-            Self::Formula => "formula",
-            Self::Policy => "policy",
-            Self::Config => "config",
-            Self::Result => "result",
-        }
-    }
-}
-
-impl fmt::Display for SchemaKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A name that is no kind of file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no schema `{0}`: there are action, formula, policy, config and result")]
-pub struct UnknownSchema(pub String);
-
-impl FromStr for SchemaKind {
-    type Err = UnknownSchema;
-
-    fn from_str(text: &str) -> Result<Self, UnknownSchema> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownSchema(text.to_owned()))
-    }
-}
-
-/// The schema of a kind of file.
-pub fn schema(kind: SchemaKind) -> serde_json::Value {
-    let schema = match kind {
-        SchemaKind::Action => schemars::schema_for!(ActionFile),
-        SchemaKind::Formula => schemars::schema_for!(FormulaMetaFile),
-        SchemaKind::Policy => schemars::schema_for!(PolicyFile),
-        SchemaKind::Config => schemars::schema_for!(Config),
-        SchemaKind::Result => schemars::schema_for!(ActionResult),
-    };
-    schema.to_value()
-}
 
 /// One request: `vault/actions/<id>.toml`.
 #[derive(Debug, JsonSchema)]
@@ -261,67 +195,4 @@ pub struct ApprovalsFile {
     /// For the high tier; one where it is not given.
     #[schemars(range(min = 1, max = 16))]
     pub high: Option<u32>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{formula, params, policy, request};
-    use super::*;
-    use crate::support::ids::{ActionId, MountName, SecretName};
-
-    fn properties(schema: &serde_json::Value) -> Vec<String> {
-        schema["properties"].as_object().unwrap().keys().cloned().collect()
-    }
-
-    #[test]
-    fn the_schemas_have_the_fields_that_the_readers_know() {
-        assert_eq!(properties(&schema(SchemaKind::Action)), request::FIELDS);
-        assert_eq!(properties(&schema(SchemaKind::Formula)), formula::FIELDS);
-        assert_eq!(properties(&schema(SchemaKind::Policy)), policy::FIELDS);
-        assert_eq!(properties(&schema(SchemaKind::Formula)["$defs"]["ListedParamFile"]), params::FIELDS);
-        assert_eq!(properties(&schema(SchemaKind::Formula)["$defs"]["NamedParamFile"]), params::FIELDS[1..]);
-        assert_eq!(
-            properties(&schema(SchemaKind::Policy)["$defs"]["ApprovalsFile"]),
-            Tier::WORDS.map(|(word, _)| word)
-        );
-    }
-
-    #[test]
-    fn the_schemas_require_what_the_readers_require() {
-        assert_eq!(schema(SchemaKind::Action)["required"], serde_json::json!(["id", "formula", "context", "secrets"]));
-        let result = schema(SchemaKind::Result);
-        for field in ["id", "exit_code", "timestamp", "logs"] {
-            assert!(result["required"].as_array().unwrap().contains(&field.into()), "{field}");
-        }
-    }
-
-    #[test]
-    fn the_schemas_refuse_unknown_fields_too() {
-        for kind in [SchemaKind::Action, SchemaKind::Formula, SchemaKind::Policy, SchemaKind::Config] {
-            assert_eq!(schema(kind)["additionalProperties"], false, "{kind}");
-        }
-    }
-
-    #[test]
-    fn the_patterns_are_the_rules_of_the_ids() {
-        let matches = |pattern: &str, text: &str| regex_lite::Regex::new(pattern).unwrap().is_match(text);
-        for text in [
-            "a", "0", "a.b", "a..b", "a.", ".a", "-a", "a-", "a_b.c-d", "A", "a b", "", "ä", "a\n", "v1.2.0", "ssh",
-            "a1-",
-        ] {
-            assert_eq!(matches(NAME_PATTERN, text), text.parse::<ActionId>().is_ok(), "{text:?}");
-            assert_eq!(matches(MOUNT_PATTERN, text), text.parse::<MountName>().is_ok(), "{text:?}");
-        }
-        for text in ["A", "A_1", "_A", "1A", "a", "A-B", "", &"A".repeat(64), &"A".repeat(65)] {
-            assert_eq!(matches(SECRET_PATTERN, text), text.parse::<SecretName>().is_ok(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_kind_reads_back_from_its_name() {
-        for kind in SchemaKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
-        }
-        assert!("results".parse::<SchemaKind>().unwrap_err().to_string().contains("result"));
-    }
 }
