@@ -60,6 +60,7 @@ pub struct Crew {
     active: Mutex<BTreeMap<RunId, Active>>,
     queued: Mutex<BTreeMap<RunId, Queued>>,
     detach: watch::Sender<bool>,
+    news: watch::Sender<()>,
     tasks: TaskTracker,
 }
 
@@ -76,6 +77,7 @@ impl Crew {
             active: Mutex::default(),
             queued: Mutex::default(),
             detach: watch::Sender::new(false),
+            news: watch::Sender::new(()),
             tasks: TaskTracker::new(),
         })
     }
@@ -88,6 +90,11 @@ impl Crew {
     /// How many runs hold a slot.
     pub fn running(&self) -> usize {
         locked(&self.active).values().filter(|active| active.holds.is_some()).count()
+    }
+
+    /// Changes whenever a run is over or its result was published.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Whether nothing is being driven or cleared up.
@@ -183,6 +190,7 @@ impl Crew {
         self.tasks.spawn(async move {
             crew.see_through(&id, slot, wishes).await;
             locked(&crew.active).remove(&id);
+            crew.news.send_replace(());
             crew.wakes.queue.notify_one();
             crew.wakes.outbox.notify_one();
             crew.wakes.judge.notify_one();
@@ -222,6 +230,7 @@ impl Crew {
 
     /// Takes back grants and removes what launches made, for runs whose result is in the ops repo. Holds nothing else up.
     pub fn clear_up(self: &Arc<Self>, runs: Vec<RunId>) {
+        self.news.send_replace(());
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
             for id in runs {
