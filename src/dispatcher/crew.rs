@@ -134,7 +134,7 @@ impl Crew {
         let active = locked(&self.active);
         let taken: Vec<u32> =
             active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
-        (0..).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
+        (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
     /// Lets those queued runs begin whose turn it is, and notes why the others wait. Answers how many began.

@@ -172,6 +172,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({ "remote": remote })).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in for a look-up that may find nothing")]
     fn everything(name: &str) -> Option<OsString> {
         Some(OsString::from(format!("my {name}")))
     }
