@@ -112,6 +112,5 @@ pub fn result_of(run: &Run, log: Option<&LogSummary>, dispatcher: &DispatcherRef
 
 fn job_of(run: &Run) -> Option<JobRef> {
     let Some(Finish::Ended(ended)) = &run.finish else { return None };
-    let place = ended.placement.clone();
-    Some(JobRef { id: place.id, allocation: place.allocation, node: place.node, image: place.image })
+    Some(ended.placement.clone())
 }
