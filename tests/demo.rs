@@ -70,7 +70,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-const ALL: [&str; 2] = ["git", "ssh-keygen"];
+const ALL: [&str; 3] = ["git", "ssh-keygen", "bash"];
 
 #[test]
 fn the_demo_keeps_its_promises_and_leaves_nothing_behind() {
@@ -118,8 +118,8 @@ fn a_folder_that_was_named_stays_and_holds_exactly_the_results_that_were_promise
     let output = world.call(&["demo", "--dir", "here"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     let repo = world.path("here/ops.git");
-    let listed = git(&repo, &["ls-tree", "-r", "--name-only", "main", "vault/actions/"]);
-    let results = text(&listed).lines().filter_map(|path| path.strip_suffix(".result.json")).map(|path| {
+    let listed = text(&git(&repo, &["ls-tree", "-r", "--name-only", "main", "vault/actions/"]));
+    let results = listed.lines().filter_map(|path| path.strip_suffix(".result.json")).map(|path| {
         let result = git(&repo, &["show", &format!("main:{path}.result.json")]);
         let result: Value = serde_json::from_slice(&result).unwrap();
         let field = |name: &str| result[name].as_str().unwrap().to_owned();
@@ -187,8 +187,9 @@ fn a_folder_with_something_in_it_is_refused_and_left_as_it_is() {
 
 #[test]
 fn a_program_that_is_missing_is_named_with_its_package_before_anything_is_made() {
-    for (there, missing, package) in [("git", "ssh-keygen", "openssh-client"), ("ssh-keygen", "git", "git")] {
-        let world = World::with(&[there]);
+    for (missing, package) in [("ssh-keygen", "openssh-client"), ("git", "git"), ("bash", "bash")] {
+        let there: Vec<&str> = ALL.into_iter().filter(|program| *program != missing).collect();
+        let world = World::with(&there);
         let output = world.call(&["demo", "--dir", "here"]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1));

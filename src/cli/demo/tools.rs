@@ -7,6 +7,7 @@ use super::super::error::{CliError, Kind};
 use crate::runner::environment;
 
 /// A program, and the Debian package that brings it.
+#[derive(Clone, Copy)]
 struct Tool {
     program: &'static str,
     package: &'static str,
@@ -17,14 +18,14 @@ const SSH_KEYGEN: Tool = Tool { program: "ssh-keygen", package: "openssh-client"
 const BASH: Tool = Tool { program: "bash", package: "bash" };
 const SHA256SUM: Tool = Tool { program: "sha256sum", package: "coreutils" };
 
-/// Whether all of them are there: the first two where this process finds programs, the others where formulas do.
+/// Whether all of them are there: those that this process asks for in its own `PATH`, those of formulas in theirs.
 ///
 /// # Errors
 /// The first that is missing.
 pub(super) fn check() -> Result<(), CliError> {
     let own = std::env::var_os("PATH").unwrap_or_else(|| environment::PATH.into());
     let formulas = OsString::from(environment::PATH);
-    for (tool, path) in [(GIT, &own), (SSH_KEYGEN, &own), (BASH, &formulas), (SHA256SUM, &formulas)] {
+    for (tool, path) in [(GIT, &own), (SSH_KEYGEN, &own), (BASH, &own), (BASH, &formulas), (SHA256SUM, &formulas)] {
         if !std::env::split_paths(path).any(|folder| is_program(&folder.join(tool.program))) {
             return Err(missing(&tool, path));
         }
