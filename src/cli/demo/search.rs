@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::super::error::CliError;
+use super::folder::hex;
 use super::stopped;
 use crate::ops::workshop::every_object;
 
@@ -73,7 +74,7 @@ fn read_all(folder: &Path, into: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<()>
 
 /// The value plain, in hex, and in base64 at each of the three ways in which it can lie between other bytes.
 fn forms(value: &str) -> Vec<String> {
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(value.as_bytes());
     let mut forms = vec![value.to_owned(), hex.to_uppercase(), hex];
     for before in 0..3_usize {
         let encoded = STANDARD_NO_PAD.encode([&vec![b'x'; before][..], value.as_bytes()].concat());
@@ -101,7 +102,7 @@ mod tests {
             let text = format!("{around}canary-0123456789{around}");
             assert!(found(text.clone().into_bytes()));
             assert!(found(STANDARD.encode(&text).into_bytes()), "base64 amid {around:?}");
-            assert!(found(text.bytes().map(|b| format!("{b:02X}")).collect::<String>().into_bytes()));
+            assert!(found(hex(text.as_bytes()).to_uppercase().into_bytes()));
         }
         assert!(!found(b"canary-012345678".to_vec()));
     }
