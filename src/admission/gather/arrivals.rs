@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::ops::{Change, Landed, Mirror, OpsError, TrustedFile};
+use crate::support::chain;
 use crate::support::ids::{BlobId, CommitId};
 
 /// The most commits that are read at once behind the last head; after a longer absence the recent ones are read.
@@ -132,7 +133,7 @@ impl Arrivals {
                 Ok(origin)
             }
             Ok(None) => Err(format!("no commit of the primary branch has put these bytes at {path}")),
-            Err(error) => Err(super::chain(&error)),
+            Err(error) => Err(chain::words(&error)),
         }
     }
 }

@@ -90,7 +90,7 @@ fn words(step: &Step) -> (&'static str, String, Vec<String>) {
     match step {
         Step::See { request, .. } => plain("seen", format!("{} at {}", request.path, request.head.short())),
         Step::Admit { admitted } => ("admitted", approved(admitted), admitted.evidence.clone()),
-        Step::Reject { reason, message } => plain("refused", format!("{message} ({reason})")),
+        Step::Reject { reason, message, .. } => plain("refused", format!("{message} ({reason})")),
         Step::Hold { reason, message, .. } => plain("waiting", format!("{message} ({reason})")),
         Step::Grant { record, slot } if record.policies.is_empty() => {
             plain("granted", format!("no secret; slot {slot}"))
