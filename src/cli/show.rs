@@ -22,6 +22,7 @@ use crate::run::state::{Next, State, next};
 use crate::run::step::{Request, Step};
 use crate::run::story;
 use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::control::Target;
 use crate::support::ids::RunId;
 
 /// Bytes of a standing result that are read to compare it; those of a dispatcher are far smaller.
@@ -41,12 +42,13 @@ pub fn run(target: &TargetArg, invocation: &mut Invocation) -> Result<ExitCode, 
             let now = SystemClock.now();
             invocation.output.say("show", &view, |look| render::show(&view, now, look))?;
         }
-        (None, Some(standing)) => {
+        // Of an attempt that never was, the result of the action says nothing.
+        (None, Some(standing)) if matches!(target.id, Target::Action(_)) => {
             let action = target.id.action().to_string();
             let view = HistoryView { action, standing: standing_view(&standing, Whose::Foreign) };
             invocation.output.say("show", &view, |look| render::history(&view, look))?;
         }
-        (None, None) => return Err(records::unknown(&target.id)),
+        (None, _) => return Err(records::unknown(&target.id)),
     }
     Ok(ExitCode::SUCCESS)
 }
