@@ -9,7 +9,14 @@ mod daemon;
 mod docs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/journal.rs"]
+mod journal;
+#[path = "common/ops_repo.rs"]
+#[allow(dead_code, reason = "other tests sign, and set hooks")]
+mod ops_repo;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/records.rs"]
+mod records;
 #[path = "cli/world.rs"]
 mod world;

@@ -33,7 +33,7 @@ pub enum ResultState {
 
 impl ResultState {
     /// The word in the result.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

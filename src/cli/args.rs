@@ -177,6 +177,9 @@ pub struct ListArgs {
     /// Only runs in this state: `waiting`, `running`, `succeeded`, `failed`, `rejected`, …
     #[arg(long, value_name = "STATE")]
     pub state: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: u32,
 }
 
 /// `dispatch logs`

@@ -10,18 +10,27 @@ use super::args::{OpsVerb, TargetArg};
 use super::control::ask;
 use super::error::{CliError, Kind};
 use super::invocation::{Invocation, interruptible};
-use super::render;
 use super::view::StatusView;
+use super::{records, render};
+use crate::dispatcher::report::offline;
+use crate::dispatcher::start::JOURNAL;
 use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::control::Command;
 use crate::support::text::one_line;
 
-/// `dispatch status`
+/// `dispatch status`: where no dispatcher is running, what the journal says.
 ///
 /// # Errors
-/// No dispatcher is running, or it refuses.
+/// The dispatcher does not answer, or none is running and there is no journal either.
 pub fn status(invocation: &mut Invocation) -> Result<ExitCode, CliError> {
-    let status: StatusView = understood(command(invocation, &Command::Status)?)?;
+    let config = invocation.load()?.config;
+    let status: StatusView = match interruptible(ask(&config.state_dir, &Command::Status)) {
+        Ok(answer) => understood(answer)?,
+        Err(error) if error.kind() == Kind::Unreachable && config.state_dir.join(JOURNAL).exists() => {
+            offline(&records::open(&config.state_dir)?, &config).map_err(|error| records::failed(&error))?
+        }
+        Err(error) => return Err(error),
+    };
     let now: Timestamp = SystemClock.now();
     invocation.output.say("status", &status, |look| render::status(&status, now, look))?;
     Ok(ExitCode::SUCCESS)

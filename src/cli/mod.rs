@@ -5,21 +5,27 @@
 //! shows it: by [`render`] to people, in the envelope to tools.
 
 pub mod args;
+pub mod audit;
 pub mod completions;
 pub mod config_show;
 pub mod control;
 pub mod daemon;
 mod demo;
 pub mod error;
+pub mod gc;
 mod inside;
 pub mod invocation;
+pub mod list;
 pub mod logging;
+pub mod logs;
 pub mod man;
 pub mod output;
+mod records;
 pub mod render;
 mod runner;
 pub mod schema;
 mod service;
+pub mod show;
 mod supervise;
 pub mod view;
 
@@ -80,14 +86,14 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Run(arguments) => service::run(arguments, invocation),
         Verb::Once(_) => service::once(invocation),
         Verb::Demo(arguments) => demo::run(arguments, invocation),
-        Verb::Check(_)
-        | Verb::Explain(_)
-        | Verb::Plan(_)
-        | Verb::List(_)
-        | Verb::Show(_)
-        | Verb::Logs(_)
-        | Verb::Gc(_)
-        | Verb::Audit(_) => Err(CliError::new(Kind::Failed, "this build does not carry out this verb")),
+        Verb::List(arguments) => list::run(arguments, invocation),
+        Verb::Show(target) => show::run(target, invocation),
+        Verb::Logs(arguments) => logs::run(arguments, invocation),
+        Verb::Gc(arguments) => gc::run(arguments, invocation),
+        Verb::Audit(verb) => audit::run(verb, invocation),
+        Verb::Check(_) | Verb::Explain(_) | Verb::Plan(_) => {
+            Err(CliError::new(Kind::Failed, "this build does not carry out this verb"))
+        }
     }
 }
 

@@ -201,7 +201,10 @@ fn load_again(dispatcher: &Dispatcher, invocation: &Invocation, loaded: &mut Loa
 pub(super) fn once(invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     let loaded = invocation.load()?;
     let runtime = runtime()?;
-    let (round, runs) = runtime.block_on(one_round(invocation, &loaded))?;
+    let progress = invocation.output.progress("taking up what is there, and waiting for its end");
+    let done = runtime.block_on(one_round(invocation, &loaded));
+    progress.finish_and_clear();
+    let (round, runs) = done?;
     match round {
         Round::Interrupted => {
             let words = CliError::new(Kind::Interrupted, "interrupted; what runs goes on");

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
+mod show;
+
+pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 
 /// `list`
@@ -13,37 +15,6 @@ pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 pub struct ListView {
     /// The runs, newest first.
     pub runs: Vec<RunView>,
-}
-
-/// One event of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EventView {
-    /// Its number in the journal.
-    pub number: u64,
-    /// When.
-    pub at: Timestamp,
-    /// The state that it led to.
-    pub state: String,
-    /// What is particular to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
-/// `show ID`
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ShowView {
-    /// The run.
-    pub run: RunView,
-    /// Its events, oldest first.
-    pub events: Vec<EventView>,
-    /// The policies that it held.
-    pub policies: Vec<String>,
-    /// The file of its log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log: Option<String>,
-    /// The result as committed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<serde_json::Value>,
 }
 
 /// One mistake in a file.
@@ -185,8 +156,28 @@ pub struct GcView {
     pub removed: Vec<String>,
     /// Bytes that this freed, or would.
     pub bytes: u64,
+    /// What could not be removed, and why.
+    pub failed: Vec<String>,
+    /// What waits for a person to look at: damaged journals and results that were set aside. Never removed.
+    pub kept: Vec<String>,
+    /// What became of the mirror: `packed`, `in_use` by a running dispatcher, `absent`; not set for a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// Nothing was removed: it was asked only what would be.
     pub dry_run: bool,
+}
+
+/// `logs`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LogView {
+    /// The run.
+    pub run: String,
+    /// The state of the run.
+    pub state: String,
+    /// The file of its log.
+    pub log: String,
+    /// The log, or the next part of it; what is not UTF-8 is U+FFFD. Not escaped: JSON is for tools.
+    pub text: String,
 }
 
 /// `audit verify`
@@ -194,7 +185,9 @@ pub struct GcView {
 pub struct AuditView {
     /// Events looked at.
     pub events: u64,
-    /// What does not fit the chain, each with the event's number.
+    /// Commits of results in the mirror that were compared with the chain.
+    pub commits: u64,
+    /// What does not hold, each with the event's number.
     pub broken: Vec<String>,
     /// The digest at the end of the chain: keep it elsewhere to notice a chain that was cut short.
     pub head: String,

@@ -9,8 +9,11 @@
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`report`]: how runs and the dispatcher are shown.
+//! - [`audit`]: whether the journal is whole, and the one that its results speak of.
+//! - [`sweep`]: removing what published runs left behind.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
+pub mod audit;
 pub mod control;
 pub mod crew;
 pub mod judge;
@@ -23,6 +26,7 @@ pub mod report;
 pub mod service;
 pub mod settings;
 pub mod start;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

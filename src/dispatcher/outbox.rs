@@ -19,6 +19,9 @@ use super::pickup::HEAD;
 /// Bytes of a standing result that are read to compare it; ours are far smaller.
 const COMPARE_LIMIT: u64 = 1 << 20;
 
+/// The trailer of a commit of results: the number and hash of the last event of the journal that made them.
+pub const TRAILER: &str = "Dispatch-Journal";
+
 /// How one try went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flushed {
@@ -138,7 +141,7 @@ impl Outbox {
             many => format!("dispatch: {} results", many.len()),
         };
         let names: Vec<String> = waiting.iter().map(|(run, _)| run.id.to_string()).collect();
-        Ok(format!("{subject}\n\n{}\n\nDispatch-Journal: {} {}\n", names.join("\n"), tip.seq, tip.hash))
+        Ok(format!("{subject}\n\n{}\n\n{TRAILER}: {} {}\n", names.join("\n"), tip.seq, tip.hash))
     }
 
     async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {

@@ -1,6 +1,12 @@
 //! Runs and the dispatcher as they are shown: from journal rows to the views of `support::status`.
 
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
 use crate::action::result::ActionResult;
+use crate::config::Config;
+use crate::run::journal::{JournalError, read};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
@@ -48,12 +54,44 @@ fn word<'r>(run: &'r Run, result: Option<&ActionResult>) -> &'r str {
     }
 }
 
+fn by_state(counts: Vec<(String, i64)>) -> BTreeMap<String, u64> {
+    counts.into_iter().map(|(state, count)| (state, u64::try_from(count).unwrap_or(0))).collect()
+}
+
+/// What the journal says by itself, where no dispatcher is running on it.
+///
+/// # Errors
+/// Any failure to read the journal.
+pub fn offline(journal: &Connection, config: &Config) -> Result<StatusView, JournalError> {
+    let unfinished = read::unfinished(journal)?;
+    let views = |wanted: &dyn Fn(State) -> bool| -> Vec<RunView> {
+        unfinished.iter().filter(|run| wanted(run.state)).map(|run| run_view(run, None)).collect()
+    };
+    let pending = unfinished.iter().filter(|run| run.state == State::Settled).count();
+    Ok(StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        running: false,
+        slots: config.limits.max_concurrent,
+        ops: OpsView {
+            remote: config.ops.remote.clone(),
+            branch: config.ops.branch.clone(),
+            head: read::value(journal, HEAD)?,
+            ..OpsView::default()
+        },
+        counts: by_state(read::counts(journal)?),
+        active: views(&State::holds_slot),
+        waiting: views(&|state| matches!(state, State::Seen | State::Admitted)),
+        outbox: OutboxView { pending: u64::try_from(pending).unwrap_or(0), error: None },
+        ..StatusView::default()
+    })
+}
+
 impl Dispatcher {
     /// What `dispatch status` shows.
     ///
     /// # Errors
     /// Any failure to read the journal.
-    pub async fn status(&self) -> Result<StatusView, crate::run::journal::JournalError> {
+    pub async fn status(&self) -> Result<StatusView, JournalError> {
         let journal = &self.crew.world().journal;
         let (unfinished, waits) = (self.unfinished().await?, self.crew.waits());
         let mut troubles = self.troubles.all();
@@ -64,6 +102,7 @@ impl Dispatcher {
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            running: true,
             since: Some(self.since),
             draining: *self.draining.borrow(),
             slots: self.settings.borrow().capacity.slots,
@@ -74,7 +113,7 @@ impl Dispatcher {
                 looked_at: *self.looked_at.borrow(),
                 error: troubles.remove("ops"),
             },
-            counts: counts.into_iter().map(|(state, count)| (state, u64::try_from(count).unwrap_or(0))).collect(),
+            counts: by_state(counts),
             active: unfinished.iter().filter(|run| run.state.holds_slot()).map(view).collect(),
             waiting: waiting.take(WAITING_SHOWN).map(view).collect(),
             outbox: OutboxView { pending: u64::try_from(pending).unwrap_or(0), error: troubles.remove("outbox") },

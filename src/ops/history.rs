@@ -91,6 +91,23 @@ async fn newest_step(git: &Git, at: &CommitId, path: &str) -> Result<Option<Step
     Ok(read_steps(&answer)?.pop())
 }
 
+/// The newest `limit` commits known here that carry the trailer `key`, newest first, each with its value.
+pub(super) async fn trailers(git: &Git, key: &str, limit: u32) -> Result<Vec<(CommitId, String)>, OpsError> {
+    let call = Call::new("log").args([
+        "--glob=refs/dispatch/*".to_owned(),
+        format!("--max-count={limit}"),
+        format!("--grep=^{key}: "),
+        format!("--format=tformat:%H %(trailers:key={key},valueonly,separator=%x20)"),
+    ]);
+    let answer = git.run(call).await?.success()?;
+    let text = String::from_utf8_lossy(&answer);
+    let line = |line: &str| {
+        let (commit, value) = line.split_once(' ')?;
+        Some((commit.parse().ok()?, value.trim().to_owned()))
+    };
+    Ok(text.lines().filter_map(line).filter(|(_, value): &(_, String)| !value.is_empty()).collect())
+}
+
 /// The step that put `blob` at `path` as a plain file, where it has been ever since; `None` when it is not there at `head`.
 pub(super) async fn introduced(
     git: &Git,

@@ -204,6 +204,12 @@ impl Mirror {
         objects::commit_info(id, &objects::raw_commit(&self.0.git, id).await?)
     }
 
+    /// The newest `limit` commits in the mirror that carry the trailer `key`, newest first, each with its value. Asks nobody
+    /// else: what was pushed from here and what was fetched is looked through.
+    pub async fn trailers(&self, key: &str, limit: u32) -> Result<Vec<(CommitId, String)>, OpsError> {
+        history::trailers(&self.0.git, key, limit).await
+    }
+
     /// What the signature of `commit` is worth against `allowed_signers`.
     ///
     /// # Errors

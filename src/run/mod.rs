@@ -1,6 +1,7 @@
 //! One run's life: its states and legal steps (pure), the journal, watching it, and what its end means.
 //!
 //! - [`state`], [`step`], [`record`]: where a run stands, what may happen to it, and what is known of it (pure).
+//! - [`story`]: its steps in words.
 //! - [`journal`]: where each step is recorded.
 //! - [`life`]: takes one run from where it stands to a durable result.
 //! - [`log`]: what a run printed, kept on this machine.
@@ -14,3 +15,4 @@ pub mod record;
 pub mod settle;
 pub mod state;
 pub mod step;
+pub mod story;

@@ -85,8 +85,11 @@ pub struct OutboxView {
 pub struct StatusView {
     /// Version of the binary.
     pub version: String,
-    /// Its process.
+    /// Its process; 0 where none is running.
     pub pid: u32,
+    /// Whether one is running. If not, this is what the journal says.
+    #[serde(default = "yes")]
+    pub running: bool,
     /// Since when it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -107,4 +110,9 @@ pub struct StatusView {
     pub outbox: OutboxView,
     /// What needs a person: a rewritten branch, a foreign result, a backend that is down.
     pub problems: Vec<String>,
+}
+
+/// Whoever answers is running.
+fn yes() -> bool {
+    true
 }

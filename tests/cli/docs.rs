@@ -11,7 +11,7 @@ use dispatch::config::keys::{Key, keys};
 use dispatch::config::{Config, Sources};
 
 /// Flags that set no key, each with its reason.
-const FLAG_ONLY: [(&str, &str); 13] = [
+const FLAG_ONLY: [(&str, &str); 14] = [
     ("config", "it says where the keys are"),
     ("output", "a matter of this one call"),
     ("color", "a matter of this one call"),
@@ -23,6 +23,7 @@ const FLAG_ONLY: [(&str, &str); 13] = [
     ("dry-run", "a matter of this one call"),
     ("range", "what this one call checks"),
     ("state", "what this one call lists"),
+    ("limit", "a matter of this one call"),
     ("follow", "a matter of this one call"),
     ("origin", "a matter of this one call"),
 ];

@@ -1,6 +1,6 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
-//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `upkeep`: `check`, `logs`, `gc`,
+//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `upkeep`: `check`, `gc`,
 //!   `audit verify`.
 
 mod admission;
@@ -9,9 +9,9 @@ mod status;
 mod upkeep;
 
 pub use admission::{explain, plan};
-pub use runs::{list, show};
+pub use runs::{ending, history, list, show};
 pub use status::status;
-pub use upkeep::{audit, checked, gc, log};
+pub use upkeep::{audit, checked, gc};
 
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};

@@ -1,12 +1,14 @@
 //! `list` and `show`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::super::output::Look;
-use super::super::view::{EventView, ListView, RunView, ShowView};
-use super::{field, heading, indent, shown, span, state, why};
+use super::super::view::{AdmittedView, EventView, HistoryView, ListView, RunView, ShowView, StandingView, Whose};
+use super::{field, heading, indent, lines, shown, span, state, why};
 use crate::support::clock::rfc3339_seconds;
-use crate::support::text::block;
+use crate::support::text::{block, one_line};
 
 /// `list`: one line for each run.
 pub fn list(view: &ListView, now: Timestamp, look: Look) -> String {
@@ -36,11 +38,14 @@ pub fn show(view: &ShowView, now: Timestamp, look: Look) -> String {
     let run = &view.run;
     let mut out = field(look, "run", &run.run);
     out += &shown(look, "state", &state(look.paint, &run.state));
-    let lines = [
+    let fields = [
         ("why", why(run.reason.as_deref(), run.message.as_deref())),
         ("exit", run.exit.map(|code| code.to_string())),
+        ("asked by", view.request.as_ref().map(|asked| format!("{} ({})", asked.path, short(&asked.blob)))),
+        ("context", view.admitted.as_ref().map(|admitted| admitted.context.clone())),
         ("tier", run.tier.clone()),
-        ("formula", run.formula.clone()),
+        ("approved", view.admitted.as_ref().map(approval)),
+        ("formula", run.formula.clone().map(|name| formula(&name, view.admitted.as_ref()))),
         ("backend", run.backend.clone()),
         ("slot", run.slot.map(|slot| slot.to_string())),
         ("policies", (!view.policies.is_empty()).then(|| view.policies.join(", "))),
@@ -49,10 +54,78 @@ pub fn show(view: &ShowView, now: Timestamp, look: Look) -> String {
         ("finished", run.finished_at.map(rfc3339_seconds)),
         ("took", took(run, now)),
         ("result", run.result_commit.clone()),
+        ("stands", view.standing.as_ref().map(standing)),
+        ("kept", view.kept_aside.clone()),
         ("log", view.log.clone()),
     ];
-    out.extend(lines.iter().filter_map(|(name, value)| value.as_ref().map(|value| field(look, name, value))));
-    out + &events(&view.events, look) + &logs(view, look)
+    out.extend(fields.iter().filter_map(|(name, value)| value.as_ref().map(|value| field(look, name, value))));
+    out + &view.admitted.as_ref().map(|admitted| granted(admitted, look)).unwrap_or_default()
+        + &events(&view.events, look)
+        + &logs(view, look)
+}
+
+/// The first digits of an id, for people.
+fn short(id: &str) -> &str {
+    id.get(..10).unwrap_or(id)
+}
+
+fn approval(admitted: &AdmittedView) -> String {
+    let approval = &admitted.approval;
+    let by = if approval.by.is_empty() { String::new() } else { format!(" by {}", approval.by.join(", ")) };
+    let commit = approval.commit.as_deref().map(|commit| format!(", commit {}", short(commit))).unwrap_or_default();
+    format!("{}{by}{commit}", approval.how)
+}
+
+fn formula(name: &str, admitted: Option<&AdmittedView>) -> String {
+    let source =
+        |admitted: &AdmittedView| format!("{name} from {} (sha256 {})", admitted.source, short(&admitted.hash));
+    admitted.map_or_else(|| name.to_owned(), source)
+}
+
+fn standing(standing: &StandingView) -> String {
+    let whose = match standing.whose {
+        Whose::Ours => "this run's result",
+        Whose::OtherAttempt => "the result of another attempt",
+        Whose::KeptAside => "a result that is not this run's; its own is kept aside",
+        Whose::Foreign => "a result that this journal does not know",
+        Whose::NotCompared => "not compared: the mirror does not hold it",
+    };
+    format!("{} ({}): {whose}", standing.path, short(&standing.blob))
+}
+
+/// What it was given, and on what evidence.
+fn granted(admitted: &AdmittedView, look: Look) -> String {
+    let list =
+        |names: &BTreeSet<String>| (!names.is_empty()).then(|| names.iter().cloned().collect::<Vec<_>>().join(", "));
+    let fields = [
+        ("secrets", list(&admitted.secrets)),
+        ("mounts", list(&admitted.mounts)),
+        ("timeout", Some(format!("{} minutes", admitted.timeout_minutes))),
+        ("key", admitted.concurrency_key.clone()),
+        ("directory", admitted.working_directory.clone()),
+        ("not after", admitted.not_after.map(rfc3339_seconds)),
+        ("after", list(&admitted.depends_on)),
+    ];
+    let mut out = heading(look, "Admitted");
+    out.extend(fields.into_iter().filter_map(|(name, value)| Some(indent(&field(look, name, &value?)))));
+    let params =
+        admitted.params.iter().map(|(name, value)| indent(&field(look, "param", &format!("{name} = {value}"))));
+    out.extend(params);
+    out + &indent(&lines(admitted.evidence.iter().map(|line| one_line(line))))
+}
+
+/// `show` of an action whose only trace is its result in the ops repo.
+pub fn history(view: &HistoryView, look: Look) -> String {
+    let note = "the journal knows no run of it: its result is older, or somebody else's; it counts as done";
+    field(look, "action", &view.action)
+        + &field(look, "stands", &format!("{} (blob {})", view.standing.path, view.standing.blob))
+        + &field(look, "note", note)
+}
+
+/// How a run ended, in one line: "release-1@1: failed: the formula exited with 3 (exit_nonzero)".
+pub fn ending(run: &RunView) -> String {
+    let why = why(run.reason.as_deref(), run.message.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{}: {}{why}", run.run, run.state)
 }
 
 fn events(events: &[EventView], look: Look) -> String {
@@ -132,6 +205,10 @@ pub(super) mod tests {
             run,
             events: vec![event(1, "seen", Some("commit 0123456789")), event(2, "admitted", None)],
             policies: vec!["runner-API_TOKEN".to_owned()],
+            request: None,
+            admitted: None,
+            standing: None,
+            kept_aside: None,
             log: Some("/var/lib/dispatch/logs/publish-site@1.log".to_owned()),
             result: Some(serde_json::json!({ "logs": "line one\n\u{1b}[31mred\u{202e}\nlast\n" })),
         };

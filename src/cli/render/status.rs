@@ -27,6 +27,10 @@ pub fn status(view: &StatusView, now: Timestamp, look: Look) -> String {
 }
 
 fn service(view: &StatusView, now: Timestamp, look: Look) -> String {
+    if !view.running {
+        let text = "no dispatcher is running; this is what the journal says (`dispatch run` starts one)";
+        return field(look, "service", text);
+    }
     let since = view.since.map(|since| format!(" for {}", span(since, now))).unwrap_or_default();
     let state = if view.draining { "draining" } else { "serving" };
     let text = format!("{state}{since}, pid {}, version {}", view.pid, view.version);
@@ -100,6 +104,7 @@ mod tests {
         StatusView {
             version: "0.1.0".to_owned(),
             pid: 42,
+            running: true,
             since: Some(at(-7_000)),
             draining: false,
             slots: 4,
@@ -126,6 +131,20 @@ mod tests {
         let view =
             StatusView { active: vec![], waiting: vec![], problems: vec![], outbox: OutboxView::default(), ..view() };
         insta::assert_snapshot!(status(&view, at(60), Look::PLAIN));
+    }
+
+    #[test]
+    fn without_a_dispatcher_it_says_that_this_is_the_journal() {
+        let text = status(&StatusView { running: false, pid: 0, since: None, ..view() }, at(60), Look::PLAIN);
+        assert!(text.starts_with("service   no dispatcher is running"), "{text}");
+        assert!(text.contains("Under way") && !text.contains("pid"), "{text}");
+    }
+
+    #[test]
+    fn a_status_of_an_older_dispatcher_is_of_one_that_runs() {
+        let mut old = serde_json::to_value(view()).unwrap();
+        old.as_object_mut().unwrap().remove("running");
+        assert!(serde_json::from_value::<StatusView>(old).unwrap().running);
     }
 
     #[test]

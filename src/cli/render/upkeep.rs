@@ -1,9 +1,9 @@
-//! `check`, `logs`, `gc` and `audit verify`.
+//! `check`, `gc` and `audit verify`.
 
 use super::super::output::Look;
 use super::super::view::{AuditView, CheckedView, GcView};
 use super::{field, heading, indent, lines};
-use crate::support::text::{block, one_line};
+use crate::support::text::one_line;
 
 /// `check`: the mistakes as `support::diagnostic` has shown them, and how many there are.
 pub fn checked(view: &CheckedView, shown: &str) -> String {
@@ -15,29 +15,39 @@ pub fn checked(view: &CheckedView, shown: &str) -> String {
     format!("{shown}\n{files} checked, {mistakes}\n")
 }
 
-/// `logs`: bytes of a log as text that cannot drive a terminal; what is not UTF-8 is shown as U+FFFD.
-pub fn log(bytes: &[u8]) -> String {
-    block(&String::from_utf8_lossy(bytes)).into_owned()
+fn counted(number: u64, noun: &str) -> String {
+    counted_as(number, noun, &format!("{noun}s"))
 }
 
-fn counted(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+fn counted_as(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// `gc`: what was removed, or would be.
 pub fn gc(view: &GcView) -> String {
     let word = if view.dry_run { "would be removed" } else { "removed" };
     let removed = lines(view.removed.iter().map(|path| one_line(path)));
-    format!("{removed}{} entries {word}, {}\n", view.removed.len(), size(view.bytes))
+    let failed = lines(view.failed.iter().map(|line| format!("not removed: {}", one_line(line))));
+    let kept = lines(view.kept.iter().map(|path| format!("kept, for a person to look at: {}", one_line(path))));
+    let mirror = match view.mirror.as_deref() {
+        Some("packed") => "the mirror is packed\n",
+        Some("in_use") => "the mirror is not packed: a dispatcher is running\n",
+        _ => "",
+    };
+    let entries = counted_as(u64::try_from(view.removed.len()).unwrap_or(u64::MAX), "entry", "entries");
+    format!("{removed}{failed}{kept}{mirror}{entries} {word}, {}\n", size(view.bytes))
 }
 
 /// `audit verify`: whether the chain holds.
 pub fn audit(view: &AuditView, look: Look) -> String {
-    let out = field(look, "events", &view.events.to_string()) + &field(look, "head", &view.head);
+    let out = field(look, "events", &view.events.to_string())
+        + &field(look, "commits", &view.commits.to_string())
+        + &field(look, "head", &view.head);
     if view.broken.is_empty() {
-        return out + &field(look, "chain", "holds: no event was edited, none is missing");
+        let words = "holds: no event was edited, none is missing, the runs are what their events say";
+        return out + &field(look, "journal", words);
     }
-    out + &heading(look, "The chain is broken") + &indent(&lines(view.broken.iter().map(|line| one_line(line))))
+    out + &heading(look, "The journal does not hold") + &indent(&lines(view.broken.iter().map(|line| one_line(line))))
 }
 
 /// Bytes in the largest unit that leaves a whole number before the point.
@@ -70,14 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_keeps_its_lines_and_loses_its_escapes() {
-        assert_eq!(log(b"one\n\ttwo \x1b[2J\xff\n"), "one\n\ttwo \\u{1b}[2J\u{fffd}\n");
-    }
-
-    #[test]
     fn gc_says_what_went_and_how_much_it_was() {
-        let view =
-            GcView { removed: vec!["runs/ab".to_owned(), "logs/a@1.log".to_owned()], bytes: 1_600_000, dry_run: false };
+        let view = GcView {
+            removed: vec!["runs/ab".to_owned(), "logs/a@1.log".to_owned()],
+            bytes: 1_600_000,
+            ..GcView::default()
+        };
         assert_eq!(gc(&view), "runs/ab\nlogs/a@1.log\n2 entries removed, 1.5 MiB\n");
         let nothing = GcView { dry_run: true, ..GcView::default() };
         assert_eq!(gc(&nothing), "0 entries would be removed, 0 bytes\n");
@@ -85,13 +93,18 @@ mod tests {
 
     #[test]
     fn a_broken_chain_names_the_event() {
-        let view =
-            AuditView { events: 9, broken: vec!["event 4: its digest does not fit".to_owned()], head: "ab".to_owned() };
+        let view = AuditView {
+            events: 9,
+            commits: 2,
+            broken: vec!["event 4: its digest does not fit".to_owned()],
+            head: "ab".to_owned(),
+        };
         insta::assert_snapshot!(audit(&view, Look::PLAIN), @r"
         events    9
+        commits   2
         head      ab
 
-        The chain is broken
+        The journal does not hold
           event 4: its digest does not fit
         ");
         let holds = AuditView { broken: vec![], ..view };

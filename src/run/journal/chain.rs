@@ -65,6 +65,17 @@ pub fn tip(connection: &Connection) -> Result<Tip, JournalError> {
         .map_err(JournalError::statement("read its last event"))
 }
 
+/// The hash of the event with that number.
+///
+/// # Errors
+/// Any failure to read.
+pub fn hash_of(connection: &Connection, seq: i64) -> Result<Option<String>, JournalError> {
+    connection
+        .prepare_cached("SELECT hash FROM events WHERE seq = ?1")
+        .and_then(|mut statement| statement.query_row([seq], |row| row.get(0)).optional())
+        .map_err(JournalError::statement("read an event"))
+}
+
 pub(super) fn append(
     connection: &Connection,
     at: Timestamp,

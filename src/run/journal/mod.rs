@@ -2,12 +2,13 @@
 //! is known to have happened (50-lifecycle).
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
-//!   chain and checks it; [`read`] answers questions.
+//!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions.
 //! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
 
 pub mod chain;
 mod ledger;
 pub mod read;
+pub mod replay;
 pub mod store;
 mod writer;
 
@@ -19,6 +20,7 @@ use rusqlite::Connection;
 use super::record::Run;
 use super::state::{Illegal, State};
 use super::step::Step;
+use super::story;
 use crate::support::clock::Clock;
 use crate::support::fault;
 use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
@@ -98,7 +100,7 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    fn statement(step: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+    pub(crate) fn statement(step: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         move |source| Self::Statement { step, source }
     }
 }
@@ -162,7 +164,8 @@ impl Journal {
             self.step_once(run, step.clone()).await?;
         }
         fault::point(&format!("journal.{kind}.before"))?;
-        let after = self.step_once(run, step).await?;
+        let after = self.step_once(run, step.clone()).await?;
+        story::tell(run, &step);
         fault::point(&format!("journal.{kind}.after"))?;
         Ok(after)
     }
@@ -182,10 +185,12 @@ impl Journal {
         }
         let at = self.clock.now();
         fault::point(&format!("journal.{point}.before"))?;
+        let told = steps.clone();
         let job = move |connection: &Connection| {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
         let after = self.call(job).await?;
+        told.iter().for_each(|(run, step)| story::tell(run, step));
         fault::point(&format!("journal.{point}.after"))?;
         Ok(after)
     }
@@ -197,7 +202,9 @@ impl Journal {
     pub async fn sight(&self, sighting: Sighting) -> Result<(), JournalError> {
         let at = self.clock.now();
         fault::point("journal.sight.before")?;
+        let told = sighting.steps.clone();
         self.call(move |connection| store::sight(connection, &sighting, at)).await?;
+        told.iter().for_each(|(run, step)| story::tell(run, step));
         fault::point("journal.sight.after")?;
         Ok(())
     }

@@ -46,6 +46,22 @@ fn runs(connection: &Connection, rest: &str, with: impl Params) -> Result<Vec<Ru
     rows.map(|row| understood(row.map_err(failed())?)).collect()
 }
 
+/// Hands every row on, as its id, the state it is filed under, and the run in it.
+pub(super) fn each_row(
+    connection: &Connection,
+    row: &mut dyn FnMut(String, Result<(String, Run), JournalError>),
+) -> Result<(), JournalError> {
+    let failed = || JournalError::statement("read its runs");
+    let mut statement =
+        connection.prepare("SELECT id, record, admitted, state FROM runs ORDER BY ord").map_err(failed())?;
+    let rows = statement.query_map([], |row| Ok((raw(row)?, row.get::<_, String>(3)?))).map_err(failed())?;
+    for found in rows {
+        let (raw, state) = found.map_err(failed())?;
+        row(raw.0.clone(), understood(raw).map(|run| (state, run)));
+    }
+    Ok(())
+}
+
 /// The run of that id.
 ///
 /// # Errors
