@@ -7,8 +7,15 @@ mod config;
 mod daemon;
 #[path = "cli/docs.rs"]
 mod docs;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "common/ops_repo.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod ops_repo;
+#[path = "cli/ops_world.rs"]
+mod ops_world;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/world.rs"]

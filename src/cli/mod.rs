@@ -4,17 +4,20 @@
 //! maps what comes back to an exit code. A verb turns what modules below answer into a struct of [`view`], and [`output`]
 //! shows it: by [`render`] to people, in the envelope to tools.
 
+mod adhoc;
 pub mod args;
 pub mod completions;
 pub mod config_show;
 pub mod control;
 pub mod daemon;
 pub mod error;
+pub mod explain;
 mod inside;
 pub mod invocation;
 pub mod logging;
 pub mod man;
 pub mod output;
+pub mod plan;
 pub mod render;
 mod runner;
 pub mod schema;
@@ -77,10 +80,10 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Completions(completions) => completions::run(completions, invocation),
         Verb::Man(man) => man::run(man, invocation),
         Verb::Run(arguments) => service::run(arguments, invocation),
-        Verb::Once(_) => service::once(invocation),
+        Verb::Once(arguments) => service::once(arguments, invocation),
+        Verb::Explain(arguments) => explain::run(arguments, invocation),
+        Verb::Plan(action) => plan::run(action, invocation),
         Verb::Check(_)
-        | Verb::Explain(_)
-        | Verb::Plan(_)
         | Verb::List(_)
         | Verb::Show(_)
         | Verb::Logs(_)
