@@ -1,6 +1,10 @@
 //! The shipped binary at a shell, in a sealed world: its own folder and home, an environment of nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[path = "cli/adhoc.rs"]
+mod adhoc;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]

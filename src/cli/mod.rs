@@ -6,6 +6,7 @@
 
 mod adhoc;
 pub mod args;
+pub mod check;
 pub mod completions;
 pub mod config_show;
 pub mod control;
@@ -83,13 +84,10 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Once(arguments) => service::once(arguments, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),
         Verb::Plan(action) => plan::run(action, invocation),
-        Verb::Check(_)
-        | Verb::List(_)
-        | Verb::Show(_)
-        | Verb::Logs(_)
-        | Verb::Gc(_)
-        | Verb::Audit(_)
-        | Verb::Demo(_) => Err(CliError::new(Kind::Failed, "this build does not carry out this verb")),
+        Verb::Check(arguments) => check::run(arguments, invocation),
+        Verb::List(_) | Verb::Show(_) | Verb::Logs(_) | Verb::Gc(_) | Verb::Audit(_) | Verb::Demo(_) => {
+            Err(CliError::new(Kind::Failed, "this build does not carry out this verb"))
+        }
     }
 }
 

@@ -73,6 +73,9 @@ pub struct CheckedView {
     pub files: u64,
     /// Everything that is wrong with them.
     pub mistakes: Vec<MistakeView>,
+    /// What could not be checked, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What a check came to.

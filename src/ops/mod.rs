@@ -10,8 +10,11 @@
 //! - `signature`, `signers`, `trust`: SSH signatures of commits, and the signed chain of the files that give power.
 //! - `publish` with `push`: one commit on top of a known head, or nothing.
 //!
+//! [`Checkout`] reads the repository around a folder with the same `git`, for checks in CI.
+//!
 //! What git prints is parsed by pure functions over bytes; a rejected push is an answer ([`PublishError`]), not an accident.
 
+mod checkout;
 mod credential;
 mod environment;
 mod error;
@@ -31,6 +34,7 @@ pub mod signers;
 mod tree;
 mod trust;
 
+pub use checkout::Checkout;
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
 pub use line::Landed;
