@@ -75,12 +75,15 @@ pub fn formulas_beside(path: &str) -> Option<String> {
 
 fn what(path: &str) -> What<'_> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let parent = folder.rsplit('/').next().unwrap_or_default();
-    match (parent, name) {
-        ("formulas", name) if name.ends_with(".meta.toml") => What::Meta,
-        ("formulas", name) if name.ends_with(".toml") => What::Prompt,
-        ("formulas", name) if name.ends_with(".sh") => What::Script,
-        ("vault", "policy.toml") => What::Policy,
+    let formula = || match name.rsplit_once('.') {
+        Some((stem, "toml")) if stem.strip_suffix(".meta").is_some() => What::Meta,
+        Some((_, "toml")) => What::Prompt,
+        Some((_, "sh")) => What::Script,
+        _ => What::Other,
+    };
+    match folder.rsplit('/').next().unwrap_or_default() {
+        "formulas" => formula(),
+        "vault" if name == "policy.toml" => What::Policy,
         _ => below_actions(path).unwrap_or(What::Other),
     }
 }
@@ -116,6 +119,13 @@ fn check(path: &str, file: &File, files: &BTreeMap<String, File>, notes: &mut Ve
     }
 }
 
+/// A reason's words as a message: without capital and full stop.
+fn sentence(reason: Reason) -> String {
+    let words = reason.words().trim_end_matches('.');
+    let mut rest = words.chars();
+    rest.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(rest).collect()
+}
+
 /// Refuses a formula under a name that no action could ask for.
 fn named(path: &str, ending: &str) -> Result<(), Diagnostics> {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -141,7 +151,7 @@ fn check_action(
 ) -> Result<(), Diagnostics> {
     let stem = match entry::classify(inner, file.mode) {
         Entry::Ignored => return Ok(()),
-        Entry::Refused { reason, .. } => return Err(of_file(path, reason, reason.words().to_owned(), None)),
+        Entry::Refused { reason, .. } => return Err(of_file(path, reason, sentence(reason), None)),
         Entry::Action { stem } => stem,
     };
     let action = parse_action(&stem, path, &file.bytes)?;
@@ -200,8 +210,7 @@ impl Fit<'_, '_> {
             return Ok(());
         };
         if files.kind == FormulaKind::Agent {
-            let words = Reason::FormulaUnsupported.words().trim_end_matches('.').to_owned();
-            self.add("formula", Reason::FormulaUnsupported, words, None);
+            self.add("formula", Reason::FormulaUnsupported, sentence(Reason::FormulaUnsupported), None);
         }
         if let Some(meta) = beside.meta(&files) {
             self.limits(&meta);

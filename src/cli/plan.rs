@@ -38,13 +38,11 @@ pub(super) fn round(config: &Config, invocation: &mut Invocation) -> Result<Exit
 async fn one(id: &ActionId, config: &Config, invocation: &Invocation) -> Result<PlanView, CliError> {
     let preview = open(config, invocation, &Place::Primary).await?;
     let previewed = preview.action(id).await.map_err(|error| in_words(&error))?;
-    match previewed {
-        Some(previewed) => judged(&preview, config, &previewed).await,
-        None => {
-            let words = CliError::new(Kind::Failed, format!("the ops repo has no action `{id}`"));
-            Err(words.hint("`dispatch explain --ref BRANCH` looks at one that is not merged yet"))
-        }
-    }
+    let Some(previewed) = previewed else {
+        let words = CliError::new(Kind::Failed, format!("the ops repo has no action `{id}`"));
+        return Err(words.hint(format!("`dispatch explain {id} --ref BRANCH` looks at one that is not merged yet")));
+    };
+    judged(&preview, config, &previewed).await
 }
 
 async fn everything(config: &Config, invocation: &Invocation) -> Result<RoundView, CliError> {

@@ -133,19 +133,19 @@ impl Adhoc {
         interrupt: impl Future<Output = ()>,
         print: &mut impl FnMut(&[u8]),
     ) -> Result<Driven, AdhocError> {
-        let (stop, detach) = (watch::Sender::new(false), watch::Sender::new(false));
-        let mut wishes = Wishes { stop: stop.subscribe(), detach: detach.subscribe() };
+        let (cancel, detach) = (watch::Sender::new(false), watch::Sender::new(false));
+        let mut wishes = Wishes { stop: cancel.subscribe(), detach: detach.subscribe() };
         let mut tail = Tail::new(self)?;
         let mut driving = std::pin::pin!(drive(&self.world, &self.run, 0, &mut wishes));
         let mut interrupt = std::pin::pin!(interrupt);
         let driven = loop {
             tokio::select! {
                 driven = &mut driving => break driven,
-                () = &mut interrupt, if !*stop.borrow() => {
-                    let step = Step::Stop { cause: StopCause::Operator, by: None };
+                () = &mut interrupt, if !*cancel.borrow() => {
+                    let wish = Step::Stop { cause: StopCause::Operator, by: None };
                     // A run that is over by now is not stopped; either way its row says how to go on.
-                    match self.world.journal.step(&self.run, step).await {
-                        Ok(_) | Err(JournalError::Illegal { .. }) => drop(stop.send_replace(true)),
+                    match self.world.journal.step(&self.run, wish).await {
+                        Ok(_) | Err(JournalError::Illegal { .. }) => drop(cancel.send_replace(true)),
                         Err(error) => return Err(error.into()),
                     }
                 }
