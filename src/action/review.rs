@@ -12,9 +12,9 @@ use super::diagnostic::{Diagnostic, Diagnostics, Findings, Place};
 use super::entry::{self, Entry};
 use super::reason::Reason;
 use super::source::Source;
-use super::text::{nearest, quoted};
 use super::{Action, AgentFormula, FormulaFiles, FormulaKind, FormulaMeta, Policy, document, parse_action};
 use crate::support::ids::FormulaName;
+use crate::support::text::{closest, quoted};
 
 /// A file: its mode as git has it, and its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Fit<'_, '_> {
     fn against(mut self, beside: &Beside<'_>) -> Result<(), String> {
         let formula = &self.action.formula;
         let Some(files) = beside.choose(formula) else {
-            let Some(near) = nearest(formula.as_str(), &beside.names()) else {
+            let Some(near) = closest(formula.as_str(), beside.names()) else {
                 return Err(format!("the formula `{formula}` is not in {}, so it was not checked", beside.folder));
             };
             let words = format!("there is no formula {} in {}", quoted(formula.as_str()), beside.folder);
