@@ -196,7 +196,7 @@ fn decisions(preview: &Preview, id: &ActionId) -> Result<Vec<DecisionView>, Jour
 fn decision(event: Event) -> Option<DecisionView> {
     let (verdict, reason, message, evidence) = match serde_json::from_str(&event.data).ok()? {
         Step::Admit { admitted } => ("admitted", None, None, admitted.evidence),
-        Step::Reject { reason, message } => ("rejected", Some(reason), Some(message), Vec::new()),
+        Step::Reject { reason, message, .. } => ("rejected", Some(reason), Some(message), Vec::new()),
         Step::Hold { reason, message, .. } => ("waiting", Some(reason), Some(message), Vec::new()),
         _ => return None,
     };

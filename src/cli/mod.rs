@@ -11,6 +11,7 @@ pub mod completions;
 pub mod config_show;
 pub mod control;
 pub mod daemon;
+mod demo;
 pub mod error;
 pub mod explain;
 mod inside;
@@ -82,10 +83,11 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Man(man) => man::run(man, invocation),
         Verb::Run(arguments) => service::run(arguments, invocation),
         Verb::Once(arguments) => service::once(arguments, invocation),
+        Verb::Demo(arguments) => demo::run(arguments, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),
         Verb::Plan(action) => plan::run(action, invocation),
         Verb::Check(arguments) => check::run(arguments, invocation),
-        Verb::List(_) | Verb::Show(_) | Verb::Logs(_) | Verb::Gc(_) | Verb::Audit(_) | Verb::Demo(_) => {
+        Verb::List(_) | Verb::Show(_) | Verb::Logs(_) | Verb::Gc(_) | Verb::Audit(_) => {
             Err(CliError::new(Kind::Failed, "this build does not carry out this verb"))
         }
     }

@@ -1,6 +1,7 @@
 //! The crew: the runs that are being driven right now, one task each, and the slots that they hold.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ impl Crew {
         let active = locked(&self.active);
         let taken: Vec<u32> =
             active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
-        (0..).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
+        (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
     /// Lets those queued runs begin whose turn it is, and notes why the others wait. Answers how many began.
@@ -182,9 +183,10 @@ impl Crew {
         let slot = holds.as_ref().map_or(0, |(slot, _)| *slot);
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
-        if locked(&self.active).insert(id.clone(), Active { holds, stop }).is_some() {
-            tracing::error!(run = %id, "it is being driven already");
-            return;
+        match locked(&self.active).entry(id.clone()) {
+            // Whoever drives it sees what has changed in its row.
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => _ = place.insert(Active { holds, stop }),
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {

@@ -110,7 +110,10 @@ impl Judge {
         let secrets = self.world.secrets.as_ref();
         let snapshots = self.gatherer.gather(scene, &entries, rules, self.journal(), secrets).await?;
         let mut verdicts = snapshots.iter().map(|snapshot| admit(snapshot, rules).verdict);
-        let steps = runs.iter().map(|run| run.request.as_ref().and_then(|_| verdicts.next()).map(step_of));
+        let steps = runs.iter().map(|run| {
+            let request = run.request.as_ref()?;
+            Some(step_of(request, verdicts.next()?))
+        });
         Ok(steps.collect())
     }
 }
@@ -124,10 +127,10 @@ pub(super) fn entry(request: &Request) -> ops::Entry {
     }
 }
 
-fn step_of(verdict: Verdict) -> Step {
+fn step_of(request: &Request, verdict: Verdict) -> Step {
     match verdict {
         Verdict::Admitted(admitted) => Step::Admit { admitted },
-        Verdict::Rejected { reason, message, .. } => Step::Reject { reason, message },
+        Verdict::Rejected { reason, message, .. } => Step::Reject { blob: request.blob.clone(), reason, message },
         Verdict::Waiting { reason, message, until } => Step::Hold { reason, message, until },
         Verdict::SetAside { reason, message } => Step::Hold { reason, message, until: None },
     }

@@ -184,6 +184,10 @@ impl Dispatcher {
                 let standing = journal.standing(vec![found.run.action().to_string()]).await?;
                 if standing.iter().all(Option::is_none) {
                     self.adopt(backend, found).await?;
+                } else if let Some(backend) = self.crew.world().backends.get(backend) {
+                    // It is over: a result is only made after the end. Where that is not so, removing it is refused.
+                    let removed = backend.remove(&found.handle).await;
+                    tracing::warn!(run = %found.run, ?removed, "what was left of a run that has its result is removed");
                 }
             }
         }

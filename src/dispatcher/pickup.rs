@@ -203,10 +203,11 @@ impl Entries {
         match ActionId::of_refused(stem) {
             Some(id) => drop(self.actions.insert(id, change.new.map(|(mode, blob)| (path, mode, blob)))),
             None if change.new.is_none() => {}
-            None if stem.contains('/') => {
-                self.note(path, "it stands deeper than one level below the folder of actions")
+            None => {
+                let nested = stem.contains('/');
+                let what = if nested { "it stands deeper than one level" } else { "its name is no name of an action" };
+                self.note(path, what);
             }
-            None => self.note(path, "its name is no name of an action"),
         }
     }
 

@@ -58,6 +58,12 @@ pub enum OpsError {
         #[source]
         source: io::Error,
     },
+    /// `ssh-keygen` made no key.
+    #[error("ssh-keygen made no key: {detail}")]
+    Key {
+        /// What it wrote to stderr.
+        detail: String,
+    },
     /// git said no.
     #[error("git {verb} failed: {detail}")]
     Git {

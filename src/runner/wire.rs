@@ -80,6 +80,8 @@ struct Document<S> {
     handover: S,
     limits: Time,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    working_directory: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
 }
 
@@ -158,6 +160,7 @@ impl Envelope {
             environment: self.environment.clone(),
             handover,
             limits: Time { timeout_seconds: self.limits.timeout_seconds, grace_seconds: self.limits.grace_seconds },
+            working_directory: self.working_directory.clone(),
             traceparent: self.traceparent.clone(),
         })
     }
@@ -207,6 +210,7 @@ impl Envelope {
                 timeout_seconds: document.limits.timeout_seconds,
                 grace_seconds: document.limits.grace_seconds,
             },
+            working_directory: document.working_directory,
             traceparent: document.traceparent,
         })
     }

@@ -118,19 +118,19 @@ pub(super) async fn in_sources(sources: &[FormulaSource], names: &BTreeSet<Formu
             FormulaSource::Directory(folder) => {
                 open.into_iter().filter_map(|name| Some((name.clone(), in_directory(folder, &name)?))).collect()
             }
-            FormulaSource::Git(tree) => match &tree.commit {
-                Some(commit) => {
-                    let source = Source::Git { remote: tree.remote.clone(), commit: commit.clone() };
-                    in_tree(&tree.mirror, commit, &tree.folder, &open, &source).await?
-                }
-                None => {
-                    let detail = format!("the formula source {} could not be fetched yet", tree.remote);
-                    open.into_iter().map(|name| (name, FormulaAnswer::Unavailable { detail: detail.clone() })).collect()
-                }
-            },
+            FormulaSource::Git(tree) => in_repository(tree, open).await?,
         });
     }
     Ok(found)
+}
+
+async fn in_repository(tree: &Tree, names: BTreeSet<FormulaName>) -> Result<Answers, OpsError> {
+    if let Some(commit) = &tree.commit {
+        let source = Source::Git { remote: tree.remote.clone(), commit: commit.clone() };
+        return in_tree(&tree.mirror, commit, &tree.folder, &names, &source).await;
+    }
+    let detail = format!("the formula source {} could not be fetched yet", tree.remote);
+    Ok(names.into_iter().map(|name| (name, FormulaAnswer::Unavailable { detail: detail.clone() })).collect())
 }
 
 /// Where a formula that nobody has was looked for.
