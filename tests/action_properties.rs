@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the property")]
 
-use dispatch::action::{Action, Colour, Diagnostics, FormulaMeta, Policy, parse_action, text};
+use dispatch::action::{Action, Colour, Diagnostics, FormulaMeta, Policy, parse_action};
+use dispatch::support::text;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 

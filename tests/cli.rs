@@ -1,19 +1,27 @@
 //! The shipped binary at a shell, in a sealed world: its own folder and home, an environment of nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[path = "cli/adhoc.rs"]
+mod adhoc;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]
 mod daemon;
 #[path = "cli/docs.rs"]
 mod docs;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "common/ops_repo.rs"]
-#[allow(dead_code, reason = "other tests sign, and set hooks")]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod ops_repo;
+#[path = "cli/ops_world.rs"]
+mod ops_world;
 #[path = "cli/output.rs"]
 mod output;
 #[path = "cli/records.rs"]

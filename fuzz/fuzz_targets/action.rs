@@ -1,7 +1,8 @@
 //! Any bytes as an action: never a panic, every finding has its place in the file, nothing shown steers a terminal.
 #![no_main]
 
-use dispatch::action::{Colour, parse_action, text};
+use dispatch::action::{Colour, parse_action};
+use dispatch::support::text;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

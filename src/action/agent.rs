@@ -11,7 +11,7 @@ use super::fields::{Fields, Lines};
 use super::formula::{self, FormulaMeta};
 use super::params::Unknown;
 use super::request::MAX_WORD;
-use super::text::quoted;
+use crate::support::text::quoted;
 
 /// The most bytes of an agent formula: prompts are longer than requests.
 pub const MAX_BYTES: usize = 256 * 1024;
@@ -115,7 +115,7 @@ fn read_context(fields: &mut Fields<'_, '_>) -> Vec<String> {
 fn refuse_path_outside(fields: &mut Fields<'_, '_>, file: &Spanned<&str>) {
     let path = *file.get_ref();
     let inside = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    if !inside || path.chars().any(super::text::steers) {
+    if !inside || path.chars().any(crate::support::text::steers) {
         let help = "write the path from the root of the ops repo, such as `docs/style.md`".to_owned();
         fields.refuse(file.span(), format!("{} is not a path inside the ops repo", quoted(path)), help);
     }

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::reason::Reason;
 use super::source::Source;
-use super::text;
+use crate::support::text;
 
 /// The most findings that are kept of one file: enough for any honest one, and a bound on what a hostile one can cost.
 pub const MAX_FINDINGS: usize = 100;

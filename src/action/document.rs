@@ -104,7 +104,7 @@ fn syntax_help(error: &Error) -> Option<String> {
 }
 
 fn refuse_duplicate(findings: &mut Findings, span: Range<usize>) {
-    let key = super::text::quoted(findings.source().slice(span.clone()));
+    let key = crate::support::text::quoted(findings.source().slice(span.clone()));
     let help = "keep one of the two".to_owned();
     findings.add(Reason::DuplicateKey, Place::Span(span), format!("{key} stands here a second time"), Some(help));
 }

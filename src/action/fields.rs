@@ -12,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Findings, Place};
 use super::reason::Reason;
-use super::text::{self, quoted};
 use crate::support::ids::InvalidId;
+use crate::support::text::{self, quoted};
 
 /// One value and its place.
 pub(super) type Value<'d> = Spanned<DeValue<'d>>;
@@ -60,7 +60,7 @@ impl<'r, 'd> Fields<'r, 'd> {
             if known.contains(&key.get_ref().as_ref()) {
                 continue;
             }
-            let near = text::nearest(key.get_ref(), known).filter(|near| !self.has(near));
+            let near = text::closest(key.get_ref(), known.iter().copied()).filter(|near| !self.has(near));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("the fields of {} are: {}", self.what, known.join(", ")),
@@ -211,7 +211,7 @@ impl<'r, 'd> Fields<'r, 'd> {
         let found = choices.iter().find(|(word, _)| word == text.get_ref()).map(|(_, choice)| *choice);
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            let help = match text::nearest(text.get_ref(), &words) {
+            let help = match text::closest(text.get_ref(), words.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("write one of \"{}\"", words.join("\", \"")),
             };

@@ -4,7 +4,8 @@
 //! value whose every field is within its bounds, or with [`Diagnostics`]: all that is wrong with the file, each with its place.
 //! - [`request`], [`formula`], [`params`], [`agent`], [`policy`]: what each file says; [`entry`]: which tree entries are actions.
 //! - [`source`] → [`document`] → [`fields`]: from bytes to a text, to a tree of values, to typed fields.
-//! - [`diagnostic`], [`render`], [`text`]: what is wrong, for machines and for people.
+//! - [`diagnostic`], [`render`]: what is wrong, for machines and for people.
+//! - [`review`]: files beside each other, as `dispatch check` looks at them.
 //! - [`result`], [`reason`], [`schema`]: what is written back, why, and the JSON Schemas of all of it.
 
 pub mod agent;
@@ -19,9 +20,9 @@ pub mod reason;
 pub mod render;
 pub mod request;
 pub mod result;
+pub mod review;
 pub mod schema;
 pub mod source;
-pub mod text;
 
 pub use agent::AgentFormula;
 pub use diagnostic::{Diagnostic, Diagnostics};

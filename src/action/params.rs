@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Lines};
 use super::reason::Reason;
-use super::text::quoted;
+use crate::support::text::quoted;
 
 /// The fields of one declared parameter.
 pub const FIELDS: [&str; 5] = ["name", "required", "pattern", "default", "description"];
@@ -144,7 +144,7 @@ pub(super) fn read_given(fields: &mut Fields<'_, '_>) -> BTreeMap<String, String
         let name: &str = key.get_ref();
         let fit = read_name(&mut inner, key.span(), name);
         let Some(value) = inner.text(name) else { continue };
-        inner.bounded(&value, &super::text::clipped(name, 64), Lines::Many, MAX_VALUE);
+        inner.bounded(&value, &crate::support::text::clipped(name, 64), Lines::Many, MAX_VALUE);
         params.extend(fit.map(|name| (name, (*value.get_ref()).to_owned())));
     }
     params

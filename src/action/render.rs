@@ -6,7 +6,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 
 use super::diagnostic::{Diagnostic, Diagnostics, Place};
 use super::source::Source;
-use super::text;
+use crate::support::text;
 
 /// The most lines of a file that one finding shows.
 const MAX_LINES: usize = 6;
@@ -36,20 +36,20 @@ impl Diagnostics {
         let renderer = renderer.term_width(WIDEST);
         let mut blocks: Vec<String> = self.iter().map(|finding| block(&renderer, self.source(), finding)).collect();
         if self.unlisted() > 0 {
-            blocks.push(format!("and {} more in {}", self.unlisted(), text::visible(self.source().path())));
+            blocks.push(format!("and {} more in {}", self.unlisted(), text::one_line(self.source().path())));
         }
         blocks.join("\n\n") + "\n"
     }
 }
 
 fn block(renderer: &Renderer, source: &Source, finding: &Diagnostic) -> String {
-    let path = text::visible(source.path());
-    let title = Level::ERROR.primary_title(text::visible(&finding.message)).id(finding.reason.code());
+    let path = text::one_line(source.path()).into_owned();
+    let title = Level::ERROR.primary_title(text::one_line(&finding.message)).id(finding.reason.code());
     let group = match &finding.place {
         Place::File => Group::with_title(title).element(Origin::path(path).line(1).char_column(1)),
         Place::Span(span) => Group::with_title(title).element(snippet(source, span, path)),
     };
-    let help = finding.help.as_deref().map(|help| Level::HELP.message(text::visible(help)));
+    let help = finding.help.as_deref().map(|help| Level::HELP.message(text::one_line(help)));
     let text = renderer.render(&[group.elements(help)]);
     match &finding.place {
         // Without a line of the file the renderer leaves no room for line numbers; with it, all findings stand in one column.
@@ -110,8 +110,7 @@ impl Excerpt {
 
 /// Made visible line by line: the newlines between lines stay.
 fn shown(part: &str) -> String {
-    let lines: Vec<String> =
-        part.split('\n').map(|line| text::visible(line.strip_suffix('\r').unwrap_or(line))).collect();
+    let lines: Vec<_> = part.split('\n').map(|line| text::one_line(line.strip_suffix('\r').unwrap_or(line))).collect();
     lines.join("\n")
 }
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::diagnostic::{Diagnostics, Place};
 use super::fields::{Fields, Lines};
 use super::reason::Reason;
-use super::text::quoted;
 use super::{Tier, document, params};
 use crate::support::ids::{ActionId, FormulaName, MountName, SecretName};
+use crate::support::text::quoted;
 
 /// How the requester says that the action came; a claim, checked against the tier, never believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::action::reason::Reason;
-use crate::action::text::visible;
+use crate::support::text::one_line;
 
 /// What a check decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -112,7 +112,7 @@ impl Check {
 
 /// `text`, line by line, with every character that moves the cursor, changes colours or turns the direction of writing escaped.
 pub(super) fn printable(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
 }
 
 /// `["a", "b"]` as "`a`, `b`".

@@ -103,7 +103,7 @@ pub(super) fn read_action(entry: &Entry) -> Result<Action, Refusal> {
     match &entry.content {
         Content::Symlink => kind("a symbolic link"),
         Content::Submodule => kind("a submodule"),
-        _ if !entry.alike.is_empty() && entry.id().is_none() => {
+        _ if !entry.alike.is_empty() && !entry.is_well_named() => {
             let words = format!("`{stem}` differs only by case from {}", listed(&entry.alike));
             Err(Refusal::new(Reason::IdCaseCollision, words).help("choose another name, in lower case"))
         }

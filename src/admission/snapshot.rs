@@ -275,6 +275,11 @@ impl Entry {
         stem_of(&self.path, &self.folder)
     }
 
+    /// Whether its name keeps the rule of ids.
+    pub fn is_well_named(&self) -> bool {
+        self.stem().is_some_and(|stem| stem.parse::<ActionId>().is_ok())
+    }
+
     /// The id under which a result of this entry could be filed; `None` where the entry has no claim to one.
     pub fn id(&self) -> Option<ActionId> {
         ActionId::of_refused(self.stem()?)

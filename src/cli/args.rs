@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::logging::LogFormat;
 use super::output::{Format, When};
-use super::schema::Document;
+use crate::action::schema::SchemaKind;
 use crate::support::control::Target;
 use crate::support::ids::{ActionId, CommitId};
 
@@ -84,7 +84,7 @@ pub enum Verb {
     /// Check actions, formulas and policies without running anything
     Check(CheckArgs),
     /// Print every admission check of an action with its evidence
-    Explain(ActionArg),
+    Explain(ExplainArgs),
     /// Print what would be granted, mounted and launched; nothing is
     Plan(ActionArg),
     /// What the dispatcher is doing
@@ -153,6 +153,20 @@ pub struct CheckArgs {
     /// Check what changed between two commits of the repository around the current folder
     #[arg(long, value_name = "A..B")]
     pub range: Option<String>,
+}
+
+/// `dispatch explain`
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The action
+    #[arg(value_name = "ID", required_unless_present = "file")]
+    pub id: Option<ActionId>,
+    /// Explain this file as if it stood in the ops repo; the approval of a file cannot be judged
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id", "reference"])]
+    pub file: Option<PathBuf>,
+    /// Look at this branch, tag or commit of the ops repo as if it were the primary branch: for what is not merged yet
+    #[arg(long = "ref", value_name = "REF")]
+    pub reference: Option<String>,
 }
 
 /// A verb about one action.
@@ -224,7 +238,7 @@ pub enum OpsVerb {
 pub struct SchemaArgs {
     /// Which format: the name of one of the files that people or dispatch write
     #[arg(value_enum, value_name = "KIND")]
-    pub kind: Document,
+    pub kind: SchemaKind,
 }
 
 /// `dispatch config …`

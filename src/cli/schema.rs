@@ -3,29 +3,20 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use schemars::{Schema, schema_for};
+use clap::builder::PossibleValue;
 
 use super::args::SchemaArgs;
 use super::error::{CliError, Kind};
 use super::invocation::Invocation;
-use crate::action::result::ActionResult;
-use crate::config::Config;
+use crate::action::schema::{SchemaKind, schema};
 
-/// A file format with a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Document {
-    /// `dispatch.toml`
-    Config,
-    /// `<id>.result.json`
-    Result,
-}
+impl ValueEnum for SchemaKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl Document {
-    fn schema(self) -> Schema {
-        match self {
-            Self::Config => schema_for!(Config),
-            Self::Result => schema_for!(ActionResult),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.file()))
     }
 }
 
@@ -34,7 +25,7 @@ impl Document {
 /// # Errors
 /// Stdout cannot be written.
 pub fn run(args: &SchemaArgs, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
-    let mut text = serde_json::to_string_pretty(&args.kind.schema())
+    let mut text = serde_json::to_string_pretty(&schema(args.kind))
         .map_err(|error| CliError::new(Kind::Failed, "cannot write the schema").caused_by(&error))?;
     text.push('\n');
     invocation.output.raw(text.as_bytes())?;

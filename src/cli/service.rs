@@ -8,11 +8,11 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::args::RunArgs;
+use super::args::{OnceArgs, RunArgs};
 use super::error::{CliError, Kind};
 use super::invocation::Invocation;
-use super::render;
 use super::view::ListView;
+use super::{adhoc, plan, render};
 use crate::config::reload::reload;
 use crate::config::{Config, Loaded};
 use crate::dispatcher::Dispatcher;
@@ -194,15 +194,26 @@ fn load_again(dispatcher: &Dispatcher, invocation: &Invocation, loaded: &mut Loa
     }
 }
 
-/// `dispatch once` without a file.
+/// `dispatch once`
 ///
 /// # Errors
 /// It cannot start, or a round cannot be finished.
-pub(super) fn once(invocation: &mut Invocation) -> Result<ExitCode, CliError> {
-    let loaded = invocation.load()?;
+pub(super) fn once(arguments: &OnceArgs, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
+    let mut loaded = invocation.load()?;
+    if let Some(backend) = &arguments.backend {
+        loaded.config.backends.default.clone_from(backend);
+    }
+    match (&arguments.action, arguments.dry_run) {
+        (None, false) => round(&loaded, invocation),
+        (None, true) => plan::round(&loaded.config, invocation),
+        (Some(file), _) => adhoc::run(file, arguments, &loaded.config, invocation),
+    }
+}
+
+fn round(loaded: &Loaded, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     let runtime = runtime()?;
     let progress = invocation.output.progress("taking up what is there, and waiting for its end");
-    let done = runtime.block_on(one_round(invocation, &loaded));
+    let done = runtime.block_on(one_round(invocation, loaded));
     progress.finish_and_clear();
     let (round, runs) = done?;
     match round {

@@ -44,6 +44,9 @@ pub struct CheckedView {
     pub files: u64,
     /// Everything that is wrong with them.
     pub mistakes: Vec<MistakeView>,
+    /// What could not be checked, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What a check came to.
@@ -79,17 +82,13 @@ pub struct CheckView {
     pub evidence: Vec<String>,
 }
 
-/// `explain ID`
+/// What was decided about an action earlier, as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ExplainView {
-    /// The action.
-    pub action: String,
-    /// The blob that was judged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blob: Option<String>,
-    /// The commit that brought it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
+pub struct DecisionView {
+    /// The run.
+    pub run: String,
+    /// When: RFC 3339, UTC.
+    pub at: String,
     /// `admitted`, `rejected`, `waiting`.
     pub verdict: String,
     /// Why, as a stable code.
@@ -98,8 +97,39 @@ pub struct ExplainView {
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Every check, in order.
+    /// What was looked at and found.
+    pub evidence: Vec<String>,
+}
+
+/// `explain ID`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ExplainView {
+    /// The action.
+    pub action: String,
+    /// The commit of the ops repo that was looked at.
+    pub head: String,
+    /// Why an older head was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The blob that was judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob: Option<String>,
+    /// The commit that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// `admitted`, `rejected`, `waiting`, or `set_aside`: nothing comes of it and nothing is written.
+    pub verdict: String,
+    /// Why, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Every check as it comes out now, in order; none where the action does not stand in the ops repo.
     pub checks: Vec<CheckView>,
+    /// What was decided earlier, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionView>,
 }
 
 /// A secret or mount that would be handed over.
@@ -114,15 +144,33 @@ pub struct GrantedView {
 }
 
 /// `plan ID`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PlanView {
     /// The action.
     pub action: String,
-    /// `admitted`, `rejected`, `waiting`.
+    /// `admitted`, `rejected`, `waiting`, `set_aside`.
     pub verdict: String,
+    /// Why, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Why, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What would be launched; left out where nothing would be.
+    #[serde(flatten)]
+    pub launch: Option<LaunchView>,
+}
+
+/// `once --dry-run`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RoundView {
+    /// What would be taken up, first what is queued already.
+    pub plans: Vec<PlanView>,
+}
+
+/// What would be granted, mounted and launched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LaunchView {
     /// The tier.
     pub tier: String,
     /// The formula.
@@ -144,6 +192,12 @@ pub struct PlanView {
     /// Its directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working_directory: Option<String>,
+    /// How many of its formula may run at once, where the formula says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formula_limit: Option<u32>,
+    /// At most one run with the same key at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency_key: Option<String>,
     /// Why it would wait in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,

@@ -268,7 +268,8 @@ fn candidate(run: &Run) -> Candidate {
     Candidate { claim: claim_of(run), priority, order: run.order }
 }
 
-fn claim_of(run: &Run) -> Claim {
+/// What a run claims while it runs.
+pub(super) fn claim_of(run: &Run) -> Claim {
     let admitted = run.admitted.as_deref();
     Claim {
         run: run.id.clone(),

@@ -8,11 +8,14 @@
 //! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`preview`]: what would be decided and launched, without any of it.
+//! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
 //! - [`sweep`]: removing what published runs left behind.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
+pub mod adhoc;
 pub mod audit;
 pub mod control;
 pub mod crew;
@@ -21,6 +24,7 @@ pub mod lock;
 pub mod once;
 pub mod outbox;
 pub mod pickup;
+pub mod preview;
 pub mod queue;
 pub mod report;
 pub mod service;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::Config;
 use crate::ops::{Change, Mirror, Mode, OpsError};
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::Run;
@@ -76,6 +77,24 @@ pub enum Line {
     FirstParents,
 }
 
+impl Line {
+    /// What the config's way of approving needs.
+    pub fn of(config: &Config) -> Self {
+        if config.approval.mode.is_some() { Self::FirstParents } else { Self::Reachable }
+    }
+
+    /// Whether `head` goes on from `last`.
+    ///
+    /// # Errors
+    /// git does not answer.
+    pub async fn leads(self, mirror: &Mirror, last: &CommitId, head: &CommitId) -> Result<bool, OpsError> {
+        match self {
+            Self::Reachable => mirror.is_ancestor(last, head).await,
+            Self::FirstParents => mirror.continues(last, head).await,
+        }
+    }
+}
+
 impl Pickup {
     /// Looks once.
     ///
@@ -95,19 +114,12 @@ impl Pickup {
         }
         let head = self.mirror.fetch().await?;
         if let Some(last) = last.clone()
-            && !self.goes_on(&last, &head).await?
+            && !self.line.leads(&self.mirror, &last, &head).await?
         {
             self.journal.set(REWRITTEN, Some(head.to_string())).await?;
             return Ok(Look::Rewritten { last, head });
         }
         self.take_in(last.as_ref(), head).await
-    }
-
-    async fn goes_on(&self, last: &CommitId, head: &CommitId) -> Result<bool, OpsError> {
-        match self.line {
-            Line::Reachable => self.mirror.is_ancestor(last, head).await,
-            Line::FirstParents => self.mirror.continues(last, head).await,
-        }
     }
 
     /// Goes on from a rewritten head, which a person has acknowledged.

@@ -99,9 +99,9 @@ impl Dispatcher {
         let world = Arc::new(world(config, &journal, surroundings)?);
         check(&world).await?;
         let wakes = Arc::new(Wakes::default());
-        let line = if config.approval.mode.is_some() { Line::FirstParents } else { Line::Reachable };
+        let line = Line::of(config);
         let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone(), line };
-        let judge = Judge::new(gatherer(config, &mirror).await?, Arc::clone(&world));
+        let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world));
         let aside = state_dir.join("kept-aside");
         Ok(Arc::new(Self {
             pickup,
@@ -122,11 +122,11 @@ impl Dispatcher {
     }
 }
 
-/// What admission looks through.
+/// What admission looks through; the mirrors of formula sources are kept below `place`.
 ///
 /// # Errors
 /// The mirror of a formula source cannot be made.
-pub async fn gatherer(config: &Config, mirror: &Mirror) -> Result<Gatherer, OpsError> {
+pub async fn gatherer(config: &Config, mirror: &Mirror, place: &Path) -> Result<Gatherer, OpsError> {
     let chain = match config.approval.mode {
         Some(ApprovalMode::Signature) => {
             Chain::Signed(config.approval.trust_root.as_ref().and_then(|root| root.parse().ok()))
@@ -135,7 +135,7 @@ pub async fn gatherer(config: &Config, mirror: &Mirror) -> Result<Gatherer, OpsE
     };
     let mut sources = Vec::new();
     for source in &config.formulas.sources {
-        sources.push(FormulaSource::open(source, &config.state_dir).await?);
+        sources.push(FormulaSource::open(source, place).await?);
     }
     Ok(Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources))
 }
@@ -182,18 +182,15 @@ fn set_aside(path: &Path, clock: &dyn Clock) -> Result<PathBuf, StartError> {
 }
 
 /// Everything that the life of a run needs, from the config.
+///
+/// # Errors
+/// A backend cannot be set up.
 pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> Result<World, StartError> {
-    let local = LocalBackend::new(LocalSettings {
-        runs_dir: config.state_dir.join("runs"),
-        executable: surroundings.executable,
-        mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
-    })
-    .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
-    let local: Arc<dyn Backend> = Arc::new(local);
+    let backends = backends(config, &surroundings.executable)?;
     let passed = surroundings.environment.into_iter().filter(|(name, _)| config.pass_environment.contains(name));
     Ok(World {
         journal: journal.clone(),
-        backends: BTreeMap::from([(local.name().to_owned(), local)]),
+        backends,
         secrets: secrets(config),
         logs: LogStore::new(config.state_dir.join("logs")),
         clock: surroundings.clock,
@@ -204,7 +201,23 @@ pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> 
     })
 }
 
-fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
+/// The backends by name; `executable` is this binary.
+///
+/// # Errors
+/// One cannot be set up.
+pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, Arc<dyn Backend>>, StartError> {
+    let local = LocalBackend::new(LocalSettings {
+        runs_dir: config.state_dir.join("runs"),
+        executable: executable.to_owned(),
+        mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
+    })
+    .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
+    let local: Arc<dyn Backend> = Arc::new(local);
+    Ok(BTreeMap::from([(local.name().to_owned(), local)]))
+}
+
+/// Where secrets come from.
+pub fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
     match &config.secrets.file {
         Some(settings) => Arc::new(FileProvider::open(settings)),
         None => Arc::new(NoSecrets),

@@ -26,7 +26,8 @@ pub(super) async fn is_ancestor(git: &Git, old: &CommitId, new: &CommitId) -> Re
     }
 }
 
-async fn has_commit(git: &Git, id: &CommitId) -> Result<bool, OpsError> {
+/// Whether there is such a commit.
+pub(super) async fn has_commit(git: &Git, id: &CommitId) -> Result<bool, OpsError> {
     Ok(git.run(Call::new("cat-file").args(["-e", &format!("{id}^{{commit}}")])).await?.succeeded())
 }
 

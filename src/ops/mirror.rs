@@ -1,6 +1,7 @@
 //! The mirror: a bare copy of the primary branch, and every question that is asked of it.
 
 use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,6 +78,33 @@ impl Mirror {
         let reference = format!("refs/heads/{}", settings.branch);
         let (ops, writing) = (settings.clone(), tokio::sync::Mutex::default());
         Ok(Self(Arc::new(Inner { git, ops, remote, reference, committer, server, writing })))
+    }
+
+    /// Opens a mirror of its own in `scratch`, which reads what the mirror of the dispatcher in `state_dir` already has, and
+    /// writes nothing there: for looking at the ops repo beside a running dispatcher.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_beside(settings: &Ops, state_dir: &Path, scratch: &Path) -> Result<Self, OpsError> {
+        let mirror = Self::open(settings, scratch).await?;
+        let lender =
+            std::path::absolute(state_dir.join("mirror.git/objects")).map_err(OpsError::io("finding `state_dir`"))?;
+        if lender.is_dir() {
+            let line = [lender.as_os_str().as_bytes(), b"\n"].concat();
+            let place = mirror.0.git.folder().join("objects/info");
+            std::fs::create_dir_all(&place)
+                .and_then(|()| std::fs::write(place.join("alternates"), line))
+                .map_err(OpsError::io("making the mirror's folder"))?;
+        }
+        Ok(mirror)
+    }
+
+    /// Whether the mirror has this commit.
+    ///
+    /// # Errors
+    /// git cannot be started.
+    pub async fn has(&self, commit: &CommitId) -> Result<bool, OpsError> {
+        history::has_commit(&self.0.git, commit).await
     }
 
     /// How many git processes this mirror has started so far.

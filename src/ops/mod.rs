@@ -11,8 +11,11 @@
 //! - `publish` with `push`: one commit on top of a known head, or nothing.
 //! - [`workshop`]: the other side, for the demo: making an ops repo and committing to it.
 //!
+//! [`Checkout`] reads the repository around a folder with the same `git`, for checks in CI.
+//!
 //! What git prints is parsed by pure functions over bytes; a rejected push is an answer ([`PublishError`]), not an accident.
 
+mod checkout;
 mod credential;
 mod environment;
 mod error;
@@ -33,6 +36,7 @@ mod tree;
 mod trust;
 pub mod workshop;
 
+pub use checkout::Checkout;
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
 pub use line::Landed;

@@ -26,7 +26,7 @@ pub fn words(step: &Step) -> String {
             let (formula, source) = (&admitted.formula.name, &admitted.formula.source);
             format!("admitted: tier {}, formula {formula} from {source}", admitted.tier)
         }
-        Step::Reject { reason, message } => format!("refused: {message} ({reason})"),
+        Step::Reject { reason, message, .. } => format!("refused: {message} ({reason})"),
         Step::Grant { record, slot } if record.policies.is_empty() => format!("takes slot {slot}, without secrets"),
         Step::Grant { record, slot } => format!("takes slot {slot} with {}", record.policies.join(", ")),
         Step::Launch { backend } => format!("launching on {backend}"),
@@ -90,7 +90,9 @@ mod tests {
 
     #[test]
     fn a_refusal_and_a_stop_are_told_with_their_reason_and_who_asked() {
-        let refused = Step::Reject { reason: Reason::FormulaNotFound, message: "there is no formula `x`".to_owned() };
+        let blob = "a".repeat(40).parse().unwrap();
+        let message = "there is no formula `x`".to_owned();
+        let refused = Step::Reject { blob, reason: Reason::FormulaNotFound, message };
         assert_eq!(words(&refused), "refused: there is no formula `x` (formula_not_found)");
         let stop = Step::Stop { cause: StopCause::Operator, by: Some("alice".to_owned()) };
         assert_eq!(words(&stop), "to stop, as alice asked");

@@ -6,6 +6,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+/// The most characters of a foreign text that a message quotes.
+const QUOTED: usize = 80;
+/// Longer words are no slips of a known one, and comparing them costs the square of their length.
+const MAX_WORD: usize = 64;
+
 /// Whether `c` reorders or hides its neighbours: bidirectional controls, separators and invisible format characters. The two
 /// joiners (U+200C, U+200D) are not among them: Persian words and composed emoji need them.
 pub fn is_deceptive(c: char) -> bool {
@@ -22,19 +27,19 @@ pub fn is_deceptive(c: char) -> bool {
     )
 }
 
-/// What a line of text may not contain when it is shown: controls (tab included) and deceptive characters.
-fn is_unprintable(c: char) -> bool {
+/// Whether `c` steers the terminal or deceives the eye: what a line of text may not contain when it is shown (tab included).
+pub fn steers(c: char) -> bool {
     c.is_control() || is_deceptive(c)
 }
 
 /// `text` as one line that is safe on a terminal: each control or deceptive character as its escape (`\n`, `\u{1b}`).
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    escape_where(text, is_unprintable)
+    escape_where(text, steers)
 }
 
 /// Like [`one_line`], but newlines and tabs stay: for logs and other blocks of text.
 pub fn block(text: &str) -> Cow<'_, str> {
-    escape_where(text, |c| is_unprintable(c) && !matches!(c, '\n' | '\t'))
+    escape_where(text, |c| steers(c) && !matches!(c, '\n' | '\t'))
 }
 
 fn escape_where(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -56,14 +61,50 @@ fn escape_where(text: &str, bad: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Of `known`, the word that was probably meant by `given`: the nearest one, if it is near enough to be a slip.
+/// The first character that a text of several lines may not hold. Newlines (also as CR LF) and tabs may stand in it.
+pub fn first_forbidden(text: &str) -> Option<char> {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let layout = matches!(c, '\n' | '\t') || (c == '\r' && chars.peek() == Some(&'\n'));
+        if steers(c) && !layout {
+            return Some(c);
+        }
+    }
+    None
+}
+
+/// [`one_line`], cut to `most` characters.
+pub fn clipped(text: &str, most: usize) -> String {
+    // Cut before it is escaped, since a text may be most of a file.
+    let near = text.char_indices().nth(most + 1).map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
+    let shown = one_line(near);
+    match shown.char_indices().nth(most) {
+        Some((cut, _)) => format!("{}…", shown.get(..cut).unwrap_or_default()),
+        None => shown.into_owned(),
+    }
+}
+
+/// A foreign text inside a message: between backticks, escaped, and not longer than a line.
+pub fn quoted(text: &str) -> String {
+    format!("`{}`", clipped(text, QUOTED))
+}
+
+/// Of `known`, the word that was probably meant by `given`: at most a third of its letters differ, or one begins with the other.
 pub fn closest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (given.chars().count() / 3).clamp(1, 3);
+    if given.len() > MAX_WORD {
+        return None;
+    }
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let given = plain(given);
+    let far = |word: &str| {
+        let begins = given.len() >= 4 && (word.starts_with(&given) || given.starts_with(word));
+        if begins { 1 } else { distance(&given, word) }
+    };
     known
         .into_iter()
-        .map(|word| (distance(&given.to_lowercase(), word), word))
-        .filter(|(far, _)| *far <= allowed)
-        .min_by_key(|(far, _)| *far)
+        .map(|word| (far(&plain(word)), word))
+        .filter(|(far, word)| far * 3 <= word.len())
+        .min()
         .map(|(_, word)| word)
 }
 
@@ -112,5 +153,37 @@ mod tests {
         assert_eq!(closest("pol_second", known), Some("poll_seconds"));
         assert_eq!(closest("Branch", known), Some("branch"));
         assert_eq!(closest("colour", known), None);
+    }
+
+    #[test]
+    fn a_text_may_have_lines_tabs_dashes_and_any_script() {
+        assert_eq!(first_forbidden("a — b\n\tc\r\nд 日本 👩‍🚀"), None);
+    }
+
+    #[test]
+    fn a_text_may_not_move_the_cursor_or_turn_its_direction() {
+        for bad in
+            ['\0', '\u{1b}', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}', '\u{2028}', '\u{feff}']
+        {
+            assert_eq!(first_forbidden(&format!("ab{bad}c")), Some(bad), "{}", bad.escape_unicode());
+        }
+        assert_eq!(first_forbidden("a\rb"), Some('\r'));
+    }
+
+    #[test]
+    fn a_long_text_is_quoted_in_part() {
+        assert_eq!(quoted(&"x".repeat(500)).chars().count(), QUOTED + 3);
+    }
+
+    #[test]
+    fn a_misspelt_name_finds_the_one_that_was_meant() {
+        let known = ["secrets", "timeout_minutes", "params", "priority", "id"];
+        assert_eq!(closest("secret", known), Some("secrets"));
+        assert_eq!(closest("Secrets", known), Some("secrets"));
+        assert_eq!(closest("timeout", known), Some("timeout_minutes"));
+        assert_eq!(closest("timeout-minutes", known), Some("timeout_minutes"));
+        assert_eq!(closest("prams", known), Some("params"));
+        assert_eq!(closest("retries", known), None);
+        assert_eq!(closest("if", known), None);
     }
 }

@@ -11,7 +11,7 @@ use dispatch::config::keys::{Key, keys};
 use dispatch::config::{Config, Sources};
 
 /// Flags that set no key, each with its reason.
-const FLAG_ONLY: [(&str, &str); 14] = [
+const FLAG_ONLY: [(&str, &str); 16] = [
     ("config", "it says where the keys are"),
     ("output", "a matter of this one call"),
     ("color", "a matter of this one call"),
@@ -22,6 +22,8 @@ const FLAG_ONLY: [(&str, &str); 14] = [
     ("backend", "where this one call runs it"),
     ("dry-run", "a matter of this one call"),
     ("range", "what this one call checks"),
+    ("file", "what this one call explains"),
+    ("ref", "what this one call looks at"),
     ("state", "what this one call lists"),
     ("limit", "a matter of this one call"),
     ("follow", "a matter of this one call"),

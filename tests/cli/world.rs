@@ -48,7 +48,7 @@ impl World {
         self.answer(&self.command(line).envs(environment.iter().copied()).output().unwrap())
     }
 
-    fn answer(&self, output: &Output) -> Answer {
+    pub(crate) fn answer(&self, output: &Output) -> Answer {
         let folder = self.folder.path().to_str().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(folder, "$WORLD");
         Answer { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }

@@ -42,6 +42,17 @@ impl SchemaKind {
             Self::Result => "result",
         }
     }
+
+    /// The files of this kind, for people.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Action => "`vault/actions/<id>.toml`",
+            Self::Formula => "`<name>.meta.toml`",
+            Self::Policy => "`vault/policy.toml`",
+            Self::Config => "`dispatch.toml`",
+            Self::Result => "`<id>.result.json`",
+        }
+    }
 }
 
 impl fmt::Display for SchemaKind {

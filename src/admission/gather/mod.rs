@@ -175,7 +175,7 @@ impl Gatherer {
         let folded = |entry: &Entry| entry.stem().and_then(|stem| stem.to_lowercase().parse::<ActionId>().ok());
         let earlier = ledger.earlier(&entries.iter().filter_map(folded).collect()).await?;
         let strange: Vec<&mut Entry> =
-            entries.iter_mut().filter(|entry| entry.id().is_none() && folded(entry).is_some()).collect();
+            entries.iter_mut().filter(|entry| !entry.is_well_named() && folded(entry).is_some()).collect();
         let paths: Vec<String> =
             strange.iter().filter_map(|entry| Some(format!("{}/{}.toml", self.folder, folded(entry)?))).collect();
         let beside = self.mirror.lookup(head, &paths).await?;

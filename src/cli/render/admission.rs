@@ -3,20 +3,39 @@
 use std::fmt::Write as _;
 
 use super::super::output::Look;
-use super::super::view::{CheckVerdict, CheckView, ExplainView, GrantedView, PlanView};
+use super::super::view::{
+    CheckVerdict, CheckView, DecisionView, ExplainView, GrantedView, LaunchView, PlanView, RoundView,
+};
 use super::{field, heading, indent, shown, state, why};
 use crate::support::text::one_line;
 
-/// `explain`: every check with its evidence, then the verdict.
+/// `explain`: what was decided earlier, every check with its evidence as it comes out now, and the verdict.
 pub fn explain(view: &ExplainView, look: Look) -> String {
     let mut out = field(look, "action", &view.action);
-    for (name, value) in [("blob", &view.blob), ("commit", &view.commit)] {
+    out += &field(look, "head", &view.head);
+    for (name, value) in [("blob", &view.blob), ("commit", &view.commit), ("note", &view.note)] {
         out.extend(value.as_ref().map(|value| field(look, name, value)));
     }
-    out.push('\n');
-    out.extend(view.checks.iter().map(|one| check(one, look)));
+    if !view.decisions.is_empty() {
+        out += &heading(look, "Decided earlier");
+        out.extend(view.decisions.iter().map(|one| decision(one, look)));
+    }
+    if !view.checks.is_empty() {
+        out += &heading(look, "Checks");
+        out.extend(view.checks.iter().map(|one| check(one, look)));
+    }
     let reason = why(view.reason.as_deref(), view.message.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
     let _ = writeln!(out, "\n{}{}", state(look.paint, &view.verdict), one_line(&reason));
+    out
+}
+
+fn decision(decision: &DecisionView, look: Look) -> String {
+    let (run, at) = (one_line(&decision.run), one_line(&decision.at));
+    let mut out = format!("{at} {run} {}\n", state(look.paint, &decision.verdict));
+    let reason = why(decision.reason.as_deref(), decision.message.as_deref());
+    for line in reason.iter().chain(&decision.evidence) {
+        let _ = writeln!(out, "      {}", one_line(line));
+    }
     out
 }
 
@@ -38,10 +57,24 @@ fn check(check: &CheckView, look: Look) -> String {
 
 /// `plan`: what would be granted, mounted and launched.
 pub fn plan(view: &PlanView, look: Look) -> String {
-    let mut out = field(look, "action", &view.action);
-    let message = view.message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
-    let verdict = format!("{}{}", state(look.paint, &view.verdict), one_line(&message));
-    out += &shown(look, "verdict", &verdict);
+    let reason = why(view.reason.as_deref(), view.message.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
+    let verdict = format!("{}{}", state(look.paint, &view.verdict), one_line(&reason));
+    let head = field(look, "action", &view.action) + &shown(look, "verdict", &verdict);
+    match &view.launch {
+        Some(planned) => head + &launch(planned, look),
+        None => head + "nothing would be granted, mounted or launched\n",
+    }
+}
+
+/// `once --dry-run`: one plan after the other.
+pub fn round(view: &RoundView, look: Look) -> String {
+    if view.plans.is_empty() {
+        return "nothing would be taken up\n".to_owned();
+    }
+    view.plans.iter().map(|one| plan(one, look)).collect::<Vec<_>>().join("\n")
+}
+
+fn launch(view: &LaunchView, look: Look) -> String {
     let lines = [
         ("tier", Some(view.tier.clone())),
         ("formula", Some(format!("{} from {}", view.formula, view.source))),
@@ -49,8 +82,11 @@ pub fn plan(view: &PlanView, look: Look) -> String {
         ("backend", Some(view.backend.clone())),
         ("timeout", Some(format!("{} minutes", view.timeout_minutes))),
         ("directory", view.working_directory.clone()),
+        ("limit", view.formula_limit.map(|limit| format!("{limit} of this formula at once"))),
+        ("key", view.concurrency_key.clone()),
         ("queue", Some(view.waits.clone().unwrap_or_else(|| "would start at once".to_owned()))),
     ];
+    let mut out = String::new();
     out.extend(lines.iter().filter_map(|(name, value)| value.as_ref().map(|value| field(look, name, value))));
     out += &granted("Secrets", "no secret is granted", &view.secrets, look);
     out += &granted("Mounts", "nothing is mounted", &view.mounts, look);
@@ -84,6 +120,16 @@ mod tests {
         };
         let view = ExplainView {
             action: "release-v1".to_owned(),
+            head: "0123456789".to_owned(),
+            note: None,
+            decisions: vec![DecisionView {
+                run: "release-v1@1".to_owned(),
+                at: "2026-11-20T10:00:00Z".to_owned(),
+                verdict: "waiting".to_owned(),
+                reason: Some("not_before".to_owned()),
+                message: Some("it may begin on 2026-11-21".to_owned()),
+                evidence: vec![],
+            }],
             blob: Some("89abcdef01".to_owned()),
             commit: Some("0123456789".to_owned()),
             verdict: "rejected".to_owned(),
@@ -106,10 +152,7 @@ mod tests {
             by: "runner-API_TOKEN".to_owned(),
             evidence: "present: secrets/API_TOKEN.enc".to_owned(),
         };
-        let view = PlanView {
-            action: "release-v1".to_owned(),
-            verdict: "admitted".to_owned(),
-            message: None,
+        let launch = LaunchView {
             tier: "medium".to_owned(),
             formula: "release".to_owned(),
             source: "ops:formulas/release.sh".to_owned(),
@@ -117,10 +160,15 @@ mod tests {
             backend: "local".to_owned(),
             timeout_minutes: 60,
             secrets: vec![secret],
-            mounts: vec![],
             params: BTreeMap::from([("TAG".to_owned(), "v1.0.0".to_owned())]),
-            working_directory: None,
-            waits: None,
+            ..LaunchView::default()
+        };
+        let view = PlanView {
+            action: "release-v1".to_owned(),
+            verdict: "admitted".to_owned(),
+            reason: None,
+            message: None,
+            launch: Some(launch),
         };
         insta::assert_snapshot!(plan(&view, Look::PLAIN));
     }

@@ -1,14 +1,16 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
-//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `upkeep`: `check`, `gc`,
+//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
 //!   `audit verify`.
 
 mod admission;
+mod result;
 mod runs;
 mod status;
 mod upkeep;
 
-pub use admission::{explain, plan};
+pub use admission::{explain, plan, round};
+pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;
 pub use upkeep::{audit, checked, gc};
@@ -48,7 +50,7 @@ fn indent(text: &str) -> String {
 fn state(paint: Paint, word: &str) -> String {
     let color = match word {
         "succeeded" | "published" | "admitted" | "passed" => AnsiColor::Green,
-        "failed" | "rejected" | "timed_out" | "lost" => AnsiColor::Red,
+        "failed" | "rejected" | "set_aside" | "timed_out" | "lost" => AnsiColor::Red,
         "waiting" | "cancelled" | "cancelling" | "not_started" => AnsiColor::Yellow,
         _ => AnsiColor::Cyan,
     };

@@ -5,14 +5,15 @@ use super::super::view::{AuditView, CheckedView, GcView};
 use super::{field, heading, indent, lines};
 use crate::support::text::one_line;
 
-/// `check`: the mistakes as `support::diagnostic` has shown them, and how many there are.
+/// `check`: the mistakes as `action::render` has shown them, and how many there are.
 pub fn checked(view: &CheckedView, shown: &str) -> String {
     let files = counted(view.files, "file");
+    let notes = lines(view.notes.iter().map(|note| format!("note: {}", one_line(note))));
     if view.mistakes.is_empty() {
-        return format!("{files} checked, nothing is wrong\n");
+        return format!("{notes}{files} checked, nothing is wrong\n");
     }
     let mistakes = counted(u64::try_from(view.mistakes.len()).unwrap_or(u64::MAX), "mistake");
-    format!("{shown}\n{files} checked, {mistakes}\n")
+    format!("{shown}\n{notes}{files} checked, {mistakes}\n")
 }
 
 fn counted(number: u64, noun: &str) -> String {
@@ -65,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_check_ends_with_how_much_was_checked_and_how_much_is_wrong() {
-        let fine = CheckedView { files: 1, mistakes: vec![] };
+        let fine = CheckedView { files: 1, ..CheckedView::default() };
         assert_eq!(checked(&fine, ""), "1 file checked, nothing is wrong\n");
         let mistake = super::super::super::view::MistakeView {
             path: "a.toml".to_owned(),
@@ -75,7 +76,7 @@ mod tests {
             message: "wrong".to_owned(),
             help: None,
         };
-        let wrong = CheckedView { files: 2, mistakes: vec![mistake] };
+        let wrong = CheckedView { files: 2, mistakes: vec![mistake], notes: vec![] };
         assert_eq!(checked(&wrong, "error: wrong\n"), "error: wrong\n\n2 files checked, 1 mistake\n");
     }
 

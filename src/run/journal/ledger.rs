@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 
-use super::{Journal, StandingResult};
+use super::reader::Reader;
+use super::{Journal, JournalError, StandingResult, read};
 use crate::action::result::ActionResult;
 use crate::admission::gather::{Ledger, LedgerError};
 use crate::admission::snapshot::{Earlier, Stage};
@@ -15,13 +17,30 @@ use crate::support::ids::ActionId;
 #[async_trait]
 impl Ledger for Journal {
     async fn earlier(&self, ids: &BTreeSet<ActionId>) -> Result<BTreeMap<ActionId, Earlier>, LedgerError> {
-        let failed = |error: super::JournalError| LedgerError(Box::new(error));
-        let ids: Vec<ActionId> = ids.iter().cloned().collect();
-        let latest = self.latest(ids.clone()).await.map_err(failed)?;
-        let standing = self.standing(ids.iter().map(ToString::to_string).collect()).await.map_err(failed)?;
-        let known = ids.into_iter().zip(latest.into_iter().zip(standing));
-        Ok(known.filter_map(|(id, (run, standing))| Some((id, earlier(&run?, standing)?))).collect())
+        let ids = ids.clone();
+        self.call(move |connection| known(connection, &ids)).await.map_err(failed)
     }
+}
+
+#[async_trait]
+impl Ledger for Reader {
+    async fn earlier(&self, ids: &BTreeSet<ActionId>) -> Result<BTreeMap<ActionId, Earlier>, LedgerError> {
+        Ok(self.ask(|connection| known(connection, ids)).map_err(failed)?.unwrap_or_default())
+    }
+}
+
+fn failed(error: JournalError) -> LedgerError {
+    LedgerError(Box::new(error))
+}
+
+fn known(connection: &Connection, ids: &BTreeSet<ActionId>) -> Result<BTreeMap<ActionId, Earlier>, JournalError> {
+    let mut known = BTreeMap::new();
+    for id in ids {
+        let Some(run) = read::latest(connection, id.as_str())? else { continue };
+        let standing = read::standing(connection, id.as_str())?;
+        known.extend(earlier(&run, standing).map(|earlier| (id.clone(), earlier)));
+    }
+    Ok(known)
 }
 
 fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {

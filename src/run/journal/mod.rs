@@ -2,12 +2,14 @@
 //! is known to have happened (50-lifecycle).
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
-//!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions.
+//!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions, also to a [`Reader`] in
+//!   another process.
 //! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
 
 pub mod chain;
 mod ledger;
 pub mod read;
+mod reader;
 pub mod replay;
 pub mod store;
 mod writer;
@@ -25,6 +27,8 @@ use crate::support::clock::Clock;
 use crate::support::fault;
 use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
 use writer::Writer;
+
+pub use reader::Reader;
 
 /// Why the journal could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,200 @@
+//! A run of a file that is not from the ops repo, for trying things out: `dispatch once --action FILE`.
+//!
+//! It has a state directory of its own, with a journal of its own, and goes through the same [`life`](crate::run::life) as every
+//! run. There is no outbox in it: its result is shown and never published. What it leaves behind is removed with it.
+
+use std::fs::DirBuilder;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::start::{self, JOURNAL, StartError, Surroundings};
+use crate::admission::Admitted;
+use crate::config::Config;
+use crate::run::journal::{Journal, JournalError};
+use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
+use crate::run::log::{LogError, LogReader, Part};
+use crate::run::record::Run;
+use crate::run::step::{Request, Step, StopCause};
+use crate::support::ids::RunId;
+use crate::support::watch::{Watched, Watcher};
+
+/// Where these runs have their state directories.
+const FOLDER: &str = "adhoc";
+
+/// Why a file could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum AdhocError {
+    /// Its state directory.
+    #[error("the folder {} cannot be used", .path.display())]
+    Folder {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What a run needs.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Its journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A step of its life.
+    #[error("the run could not be taken to its end; what it left is in {}", .kept.display())]
+    Life {
+        /// Its state directory, which is kept.
+        kept: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<LifeError>,
+    },
+    /// Its log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The backend, or the secret provider, does not take it now.
+    #[error("it could not be launched: {message}")]
+    NotLaunched {
+        /// Why.
+        message: String,
+    },
+}
+
+/// A run of a file, ready to begin.
+#[derive(Debug)]
+pub struct Adhoc {
+    world: World,
+    run: RunId,
+    folder: TempDir,
+}
+
+impl Adhoc {
+    /// Makes its state directory and its journal, and records what was admitted.
+    ///
+    /// # Errors
+    /// [`AdhocError`].
+    pub async fn prepare(
+        config: &Config,
+        surroundings: Surroundings,
+        admitted: Box<Admitted>,
+    ) -> Result<Self, AdhocError> {
+        let path = config.state_dir.join(FOLDER);
+        let failed = |source| AdhocError::Folder { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&path).map_err(failed)?;
+        DirBuilder::new().mode(0o700).create(folder.path().join("logs")).map_err(failed)?;
+        let config = Config { state_dir: folder.path().to_owned(), ..config.clone() };
+        let journal = Journal::open(&folder.path().join(JOURNAL), Arc::clone(&surroundings.clock))?;
+        let world = start::world(&config, &journal, surroundings)?;
+        let run = RunId::new(admitted.id.clone(), 1);
+        let request = Request {
+            path: format!("{}/{}.toml", config.ops.actions, admitted.id),
+            blob: admitted.blob.clone(),
+            mode: "100644".to_owned(),
+            head: admitted.head.clone(),
+        };
+        journal.step(&run, Step::See { request, asked_by: None }).await?;
+        journal.step(&run, Step::Admit { admitted }).await?;
+        Ok(Self { world, run, folder })
+    }
+
+    /// Runs it, and hands what it prints to `print` as it comes. When `interrupt` is over, the run is cancelled and its end is
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`AdhocError`].
+    pub async fn drive(
+        mut self,
+        interrupt: impl Future<Output = ()>,
+        mut print: impl FnMut(&[u8]),
+    ) -> Result<Run, AdhocError> {
+        let driven = self.to_its_end(interrupt, &mut print).await;
+        if let Err(AdhocError::Life { .. }) = &driven {
+            self.folder.disable_cleanup(true);
+        }
+        if let Driven::Returned { message, .. } = driven? {
+            return Err(AdhocError::NotLaunched { message });
+        }
+        let run = self.row().await?;
+        if let Err(error) = clear_up(&self.world, &run).await {
+            self.folder.disable_cleanup(true);
+            return Err(self.stuck(error));
+        }
+        Ok(run)
+    }
+
+    async fn to_its_end(
+        &self,
+        interrupt: impl Future<Output = ()>,
+        print: &mut impl FnMut(&[u8]),
+    ) -> Result<Driven, AdhocError> {
+        let (cancel, detach) = (watch::Sender::new(false), watch::Sender::new(false));
+        let mut wishes = Wishes { stop: cancel.subscribe(), detach: detach.subscribe() };
+        let mut tail = Tail::new(self)?;
+        let mut driving = std::pin::pin!(drive(&self.world, &self.run, 0, &mut wishes));
+        let mut interrupt = std::pin::pin!(interrupt);
+        let driven = loop {
+            tokio::select! {
+                driven = &mut driving => break driven,
+                () = &mut interrupt, if !*cancel.borrow() => {
+                    let wish = Step::Stop { cause: StopCause::Operator, by: None };
+                    // A run that is over by now is not stopped; either way its row says how to go on.
+                    match self.world.journal.step(&self.run, wish).await {
+                        Ok(_) | Err(JournalError::Illegal { .. }) => drop(cancel.send_replace(true)),
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                () = tail.changed.changed() => tail.print(Part::WholeLines, print)?,
+            }
+        };
+        tail.print(Part::All, print)?;
+        driven.map_err(|error| self.stuck(error))
+    }
+
+    fn stuck(&self, error: LifeError) -> AdhocError {
+        AdhocError::Life { kept: self.folder.path().to_owned(), source: Box::new(error) }
+    }
+
+    async fn row(&self) -> Result<Run, AdhocError> {
+        let row = self.world.journal.run(&self.run).await?;
+        row.ok_or_else(|| JournalError::NoSuchRun(self.run.clone()).into())
+    }
+}
+
+/// The log of the run while it grows.
+struct Tail<'a> {
+    adhoc: &'a Adhoc,
+    reader: Option<LogReader>,
+    changed: Watched,
+    _watcher: Watcher,
+}
+
+impl<'a> Tail<'a> {
+    fn new(adhoc: &'a Adhoc) -> Result<Self, AdhocError> {
+        let logs = adhoc.folder.path().join("logs");
+        let failed = |source| AdhocError::Folder { path: logs.clone(), source };
+        let watcher = Watcher::new().map_err(failed)?;
+        let changed = watcher.watch(&logs).map_err(failed)?;
+        Ok(Self { adhoc, reader: None, changed, _watcher: watcher })
+    }
+
+    fn print(&mut self, part: Part, print: &mut impl FnMut(&[u8])) -> Result<(), AdhocError> {
+        let logs = &self.adhoc.world.logs;
+        if self.reader.is_none() && logs.path(&self.adhoc.run).exists() {
+            self.reader = Some(logs.read(&self.adhoc.run)?);
+        }
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        loop {
+            let bytes = reader.read(part)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            print(&bytes);
+        }
+    }
+}
