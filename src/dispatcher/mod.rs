@@ -150,12 +150,13 @@ impl Dispatcher {
     }
 
     /// Compares a journal that was made anew with what the backends still know: what runs is adopted, and nothing is run again.
-    async fn rebuild(&self) -> Result<(), JournalError> {
+    async fn rebuild(&self) -> Result<(), PickupError> {
         let journal = &self.crew.world().journal;
         let rebuilding = journal.get(REBUILDING).await?.is_some();
         for (name, backend) in &self.crew.world().backends {
             let listed = match backend.list().await {
                 Ok(listed) => listed,
+                Err(error) if rebuilding => return Err(error.into()),
                 Err(error) => {
                     self.troubles.set("backend", format!("{name} cannot list its runs: {error}"));
                     continue;
@@ -165,7 +166,10 @@ impl Dispatcher {
                 self.compare(name, found, rebuilding).await?;
             }
         }
-        journal.set(REBUILDING, None).await
+        if rebuilding {
+            journal.set(REBUILDING, None).await?;
+        }
+        Ok(())
     }
 
     /// One run that a backend knows: published ones are cleared away, unknown ones adopted.

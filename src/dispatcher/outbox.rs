@@ -11,8 +11,8 @@ use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::{Outcome, Run};
 use crate::run::state::State;
 use crate::run::step::Step;
-use crate::support::durable;
 use crate::support::ids::{BlobId, CommitId, RunId};
+use crate::support::{durable, fault};
 
 use super::pickup::HEAD;
 
@@ -215,8 +215,10 @@ impl Outbox {
 
     fn keep_aside(&self, run: &Run, outcome: &Outcome) -> Result<String, OutboxError> {
         let path = self.aside.join(format!("{}.result.json", run.id));
-        let written =
-            std::fs::create_dir_all(&self.aside).and_then(|()| durable::replace(&path, outcome.result.as_bytes()));
+        let written = fault::point("outbox.aside.before")
+            .and_then(|()| std::fs::create_dir_all(&self.aside))
+            .and_then(|()| durable::replace(&path, outcome.result.as_bytes()))
+            .and_then(|()| fault::point("outbox.aside.after"));
         written.map_err(|source| OutboxError::Aside { path: path.clone(), source })?;
         tracing::warn!(run = %run.id, kept = %path.display(), "another result stands in the ops repo; ours is kept aside");
         Ok(path.display().to_string())

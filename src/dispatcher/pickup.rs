@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::backend::BackendError;
 use crate::ops::{Change, Mirror, Mode, OpsError};
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::Run;
@@ -51,6 +52,9 @@ pub enum PickupError {
     /// The journal.
     #[error("what was seen could not be recorded")]
     Journal(#[from] JournalError),
+    /// A backend: while the journal is being rebuilt, nothing may begin before it has said what runs.
+    #[error("the journal is being rebuilt, and a backend cannot say what runs")]
+    Backend(#[from] BackendError),
 }
 
 /// What is needed to look.
@@ -119,7 +123,6 @@ impl Pickup {
         let requests =
             sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
         self.journal.sight(sighting).await?;
-        self.journal.set(REWRITTEN, None).await?;
         for note in notes {
             tracing::warn!(path = %note.path, "{}", note.what);
             let data = serde_json::json!({ "path": note.path, "what": note.what, "head": head.as_str() });

@@ -117,7 +117,7 @@ pub struct StandingResult {
 /// What one look at the ops repo brought: recorded in one piece, together with how far it got.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
-    /// The head that was looked at.
+    /// The head that was looked at. What was known of a rewritten branch is over with it.
     pub head: Option<CommitId>,
     /// Results that appeared or changed.
     pub results: Vec<StandingResult>,
@@ -208,7 +208,9 @@ impl Journal {
     /// Any failure to write.
     pub async fn note(&self, kind: &'static str, data: serde_json::Value) -> Result<(), JournalError> {
         let at = self.clock.now();
-        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await
+        fault::point("journal.note.before")?;
+        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await?;
+        Ok(fault::point("journal.note.after")?)
     }
 
     /// Sets a named value (`head`, `rewritten`); `None` removes it.
@@ -216,7 +218,9 @@ impl Journal {
     /// # Errors
     /// Any failure to write.
     pub async fn set(&self, key: &'static str, value: Option<String>) -> Result<(), JournalError> {
-        self.call(move |connection| store::set(connection, key, value.as_deref())).await
+        fault::point("journal.set.before")?;
+        self.call(move |connection| store::set(connection, key, value.as_deref())).await?;
+        Ok(fault::point("journal.set.after")?)
     }
 
     /// A named value.

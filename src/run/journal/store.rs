@@ -186,7 +186,10 @@ pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp)
         self::step(connection, run, step, at)?;
     }
     match &sighting.head {
-        Some(head) => set(connection, "head", Some(head.as_str())),
+        Some(head) => {
+            set(connection, "head", Some(head.as_str()))?;
+            set(connection, "rewritten", None)
+        }
         None => Ok(()),
     }
 }

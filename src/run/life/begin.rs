@@ -105,7 +105,13 @@ async fn launch(
             world.step(run, Step::Start { handle }).await?;
             Ok(Stride::Again)
         }
-        Err(BackendError::Ambiguous { .. }) => resolve(world, run).await,
+        Err(error @ BackendError::Ambiguous { .. }) => {
+            let stride = resolve(world, run).await?;
+            // Nothing came of it: the next try waits, so that a backend that always breaks off is not asked without a pause.
+            let now = world.journal.run(&run.id).await.map_err(LifeError::journal(run))?;
+            let returned_to_queue = now.is_some_and(|run| run.state == State::Admitted);
+            Ok(if returned_to_queue { returned(Reason::BackendUnavailable, error.to_string()) } else { stride })
+        }
         Err(error @ BackendError::Refused { .. }) => {
             let how = Finish::NotStarted { reason: Reason::LaunchRefused, message: error.to_string() };
             finish(world, run, how).await
@@ -119,8 +125,10 @@ async fn launch(
 
 fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) -> Option<Envelope> {
     let admitted = run.admitted.as_ref()?;
-    let limits =
-        Limits { timeout_seconds: u64::from(admitted.timeout_minutes) * 60, grace_seconds: world.grace.as_secs() };
+    let limits = Limits {
+        timeout_seconds: u64::from(admitted.timeout_minutes) * fault::seconds_per_minute(),
+        grace_seconds: world.grace.as_secs(),
+    };
     let context_files = admitted.formula.context_files.iter().map(|(path, pinned)| (path.clone(), pinned.into()));
     Some(Envelope {
         protocol: PROTOCOL,

@@ -11,6 +11,7 @@ use crate::run::log::{LogError, LogWriter};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step, StopCause};
+use crate::support::fault;
 
 /// News that may wait to be written to the log before the backend is made to wait.
 const NEWS: usize = 64;
@@ -102,7 +103,8 @@ impl Asked {
         if run.state == State::Cancelling {
             return Self { to_stop: false, deadline: Instant::now() };
         }
-        let limit = run.admitted.as_ref().map(|admitted| Duration::from_secs(u64::from(admitted.timeout_minutes) * 60));
+        let minutes = run.admitted.as_ref().map(|admitted| u64::from(admitted.timeout_minutes));
+        let limit = minutes.map(|minutes| Duration::from_secs(minutes * fault::seconds_per_minute()));
         let begun = run.started_at.unwrap_or_else(|| world.clock.now());
         let gone = Duration::try_from(world.clock.now().duration_since(begun)).unwrap_or_default();
         let left = limit.map_or(NEVER, |limit| (limit + 2 * world.grace + MARGIN).saturating_sub(gone));
