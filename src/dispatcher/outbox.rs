@@ -15,6 +15,7 @@ use crate::support::ids::{BlobId, CommitId, RunId};
 use crate::support::{durable, fault};
 
 use super::pickup::HEAD;
+use super::rebuild::TRAILER;
 
 /// Bytes of a standing result that are read to compare it; ours are far smaller.
 const COMPARE_LIMIT: u64 = 1 << 20;
@@ -138,7 +139,7 @@ impl Outbox {
             many => format!("dispatch: {} results", many.len()),
         };
         let names: Vec<String> = waiting.iter().map(|(run, _)| run.id.to_string()).collect();
-        Ok(format!("{subject}\n\n{}\n\nDispatch-Journal: {} {}\n", names.join("\n"), tip.seq, tip.hash))
+        Ok(format!("{subject}\n\n{}\n\n{TRAILER} {} {}\n", names.join("\n"), tip.seq, tip.hash))
     }
 
     async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {
@@ -207,7 +208,7 @@ impl Outbox {
             .zip(entries)
             .filter_map(|((run, outcome), entry)| {
                 let (action, path) = (run.id.action().to_string(), outcome.path.clone());
-                Some(StandingResult { action, path, blob: entry?.object })
+                Some(StandingResult { action, path, blob: entry?.object, attempt: run.id.attempt() })
             })
             .collect();
         Ok(Sighting { head: Some(commit.clone()), results, ..Sighting::default() })

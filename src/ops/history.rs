@@ -14,6 +14,15 @@ pub(super) struct Step {
     pub(super) parent: Option<CommitId>,
 }
 
+/// What a commit says, in its maker's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its whole message.
+    pub text: String,
+}
+
 /// Whether `old` is `new`, or reachable from it.
 pub(super) async fn is_ancestor(git: &Git, old: &CommitId, new: &CommitId) -> Result<bool, OpsError> {
     let output = git.run(Call::new("merge-base").args(["--is-ancestor", old.as_str(), new.as_str()])).await?;
@@ -83,6 +92,20 @@ fn step(line: &str) -> Option<Step> {
     let commit = ids.next()?.parse().ok()?;
     let parent = ids.next().map(str::parse).transpose().ok()?;
     Some(Step { commit, parent })
+}
+
+/// The messages of the newest `limit` commits up to `head`, newest first.
+pub(super) async fn messages(git: &Git, head: &CommitId, limit: usize) -> Result<Vec<Message>, OpsError> {
+    let call = Call::new("log").args(["-z", "--format=tformat:%H%n%B", &format!("--max-count={limit}"), head.as_str()]);
+    let answer = git.run(call).await?.success()?;
+    let text = String::from_utf8_lossy(&answer);
+    let commits = text.split('\0').filter(|commit| !commit.is_empty());
+    commits.map(|commit| message(commit).ok_or_else(|| OpsError::answer("log", commit))).collect()
+}
+
+fn message(commit: &str) -> Option<Message> {
+    let (id, text) = commit.split_once('\n')?;
+    Some(Message { commit: id.parse().ok()?, text: text.to_owned() })
 }
 
 async fn newest_step(git: &Git, at: &CommitId, path: &str) -> Result<Option<Step>, OpsError> {

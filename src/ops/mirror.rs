@@ -199,6 +199,11 @@ impl Mirror {
         Ok(steps.into_iter().map(|step| step.commit).collect())
     }
 
+    /// The messages of the newest `limit` commits up to `head`, newest first.
+    pub async fn messages(&self, head: &CommitId, limit: usize) -> Result<Vec<history::Message>, OpsError> {
+        history::messages(&self.0.git, head, limit).await
+    }
+
     /// What a commit says of itself.
     pub async fn commit(&self, id: &CommitId) -> Result<CommitInfo, OpsError> {
         objects::commit_info(id, &objects::raw_commit(&self.0.git, id).await?)

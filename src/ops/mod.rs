@@ -33,6 +33,7 @@ mod trust;
 
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
+pub use history::Message;
 pub use line::Landed;
 pub use mirror::Mirror;
 pub use objects::{Blob, CommitInfo, Person};

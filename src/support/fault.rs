@@ -87,7 +87,8 @@ mod imp {
         use std::io::Write as _;
         let Some(path) = std::env::var_os("DISPATCH_FAULT_TRACE") else { return };
         if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
-            let _ = writeln!(file, "{name}");
+            // In one write: several processes trace into the same file.
+            let _ = file.write_all(format!("{name}\n").as_bytes());
         }
     }
 

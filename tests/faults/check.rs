@@ -48,7 +48,8 @@ impl World {
             wrong.extend(self.wrong_with(id, strictness));
         }
         let results = names.lines().filter(|path| path.ends_with(".result.json")).count();
-        let actions = names.lines().filter(|path| path.starts_with("vault/actions/") && path.ends_with(".toml")).count();
+        let actions =
+            names.lines().filter(|path| path.starts_with("vault/actions/") && path.ends_with(".toml")).count();
         if results != actions {
             wrong.push(format!("{actions} actions have {results} results"));
         }
@@ -97,7 +98,9 @@ impl World {
         if strictness == Strictness::Exact && !expected.contains(&state) {
             wrong.push(format!("{id} is {state} ({})", result["message"]));
         }
-        wrong.extend(attempts.iter().filter(|run| run.kept_aside.is_some()).map(|run| format!("{} was kept aside", run.id)));
+        wrong.extend(
+            attempts.iter().filter(|run| run.kept_aside.is_some()).map(|run| format!("{} was kept aside", run.id)),
+        );
         wrong
     }
 
@@ -110,7 +113,8 @@ impl World {
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let folder = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-            let ours = line.windows(root.len()).any(|part| part == root) || folder.as_os_str().as_bytes().starts_with(root);
+            let ours =
+                line.windows(root.len()).any(|part| part == root) || folder.as_os_str().as_bytes().starts_with(root);
             if ours {
                 left.push(format!("process {:?} is left: {}", entry.file_name(), String::from_utf8_lossy(&line)));
             }

@@ -27,7 +27,10 @@ const FORMULAS: [(&str, &str); 6] = [
         "trap '' TERM\necho \"$1\" >> TALLY\nfor n in $(seq 1 2000); do [ -e \"GATES/$1\" ] && exit 0; sleep 0.05; done\nexit 9\n",
     ),
     // A grandchild in a session of its own goes on after its parent's word.
-    ("tree", "echo \"$1\" >> TALLY\nbash -c 'while [ ! -e \"GATES/'\"$1\"'\" ]; do sleep 0.05; done; echo \"'\"$1\"' end\" >> ENDS'\n"),
+    (
+        "tree",
+        "echo \"$1\" >> TALLY\nbash -c 'while [ ! -e \"GATES/'\"$1\"'\" ]; do sleep 0.05; done; echo \"'\"$1\"' end\" >> ENDS'\n",
+    ),
 ];
 
 /// The value of the secret that actions may name.

@@ -62,6 +62,13 @@ pub fn tip(connection: &Connection) -> Result<Tip, JournalError> {
         .map_err(JournalError::statement("read its last event"))
 }
 
+pub(super) fn hash_at(connection: &Connection, seq: i64) -> Result<Option<String>, JournalError> {
+    connection
+        .query_row("SELECT hash FROM events WHERE seq = ?1", [seq], |row| row.get(0))
+        .optional()
+        .map_err(JournalError::statement("read an event"))
+}
+
 pub(super) fn append(
     connection: &Connection,
     at: Timestamp,

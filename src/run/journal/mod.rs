@@ -112,6 +112,8 @@ pub struct StandingResult {
     pub path: String,
     /// Its blob.
     pub blob: BlobId,
+    /// The attempt that it is of; 0 where nobody had a reason to look.
+    pub attempt: u32,
 }
 
 /// What one look at the ops repo brought: recorded in one piece, together with how far it got.
@@ -278,6 +280,14 @@ impl Journal {
     /// Any failure to read.
     pub async fn tip(&self) -> Result<chain::Tip, JournalError> {
         self.call(chain::tip).await
+    }
+
+    /// The hash of the event `seq`; `None` where there is no such event.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn hash_at(&self, seq: i64) -> Result<Option<String>, JournalError> {
+        self.call(move |connection| chain::hash_at(connection, seq)).await
     }
 
     /// The latest run of each of these actions.
