@@ -39,6 +39,7 @@ fn envelope() -> Envelope {
         environment: BTreeMap::new(),
         handover: Handover::Values(BTreeMap::new()),
         limits: Limits { timeout_seconds: 1, grace_seconds: 1 },
+        working_directory: None,
         traceparent: None,
     }
 }

@@ -85,6 +85,7 @@ impl World {
             environment: BTreeMap::new(),
             handover: Handover::Values(BTreeMap::new()),
             limits: Limits { timeout_seconds: 100, grace_seconds: 1 },
+            working_directory: None,
             traceparent: None,
         }
     }

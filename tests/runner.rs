@@ -47,6 +47,7 @@ fn a_formula_gets_exactly_the_listed_environment_and_nothing_of_the_runners_own(
         "DISPATCH_REDACT_SOCKET",
         "DISPATCH_RUN_ID",
         "DISPATCH_SLOT",
+        "DISPATCH_WORKING_DIRECTORY",
         "HOME",
         "LANG",
         "PATH",

@@ -167,7 +167,10 @@ fn ignored_words(claim: LowerClaim) -> String {
 pub(super) fn claimed_tier(answer: &FormulaAnswer) -> Option<Tier> {
     match answer {
         FormulaAnswer::Found(bundle) => read_meta(bundle).ok()?.blast_radius,
-        FormulaAnswer::NotFound { .. } | FormulaAnswer::Unfit { .. } | FormulaAnswer::NotAsked => None,
+        FormulaAnswer::NotFound { .. }
+        | FormulaAnswer::Unfit { .. }
+        | FormulaAnswer::Unavailable { .. }
+        | FormulaAnswer::NotAsked => None,
     }
 }
 
@@ -196,6 +199,9 @@ fn read_formula(action: &Action, answer: &FormulaAnswer) -> Result<Formula, Refu
             return Err(Refusal::new(Reason::FormulaNotFound, words).help(help));
         }
         FormulaAnswer::Unfit { detail } => return Err(Refusal::new(Reason::FormulaInvalid, detail.clone())),
+        FormulaAnswer::Unavailable { detail } => {
+            return Err(Refusal::new(Reason::EvidenceUnavailable, detail.clone()));
+        }
         FormulaAnswer::NotAsked => {
             return Err(Refusal::new(Reason::EvidenceUnavailable, "the formula was not looked for"));
         }

@@ -143,6 +143,11 @@ pub enum FormulaAnswer {
         /// Where, and what is wrong.
         detail: String,
     },
+    /// A source that might have it could not be asked.
+    Unavailable {
+        /// Which, and why.
+        detail: String,
+    },
     /// It was not looked for: the action does not say which.
     NotAsked,
 }

@@ -20,21 +20,8 @@ use crate::support::ids::{LaunchKey, RunId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle(pub serde_json::Value);
 
-/// Where a run was placed, as far as the backend can say. It goes into the result.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// The backend's name for the run: a child job, a container, a run directory.
-    pub id: String,
-    /// Nomad's allocation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allocation: Option<String>,
-    /// The node or host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// The image, by digest where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<String>,
-}
+/// Where a run was placed, as far as the backend can say: as it goes into the result.
+pub use crate::action::result::JobRef as Placement;
 
 /// What is known of a launch key.
 #[derive(Debug, Clone, PartialEq, Eq)]

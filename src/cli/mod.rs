@@ -9,6 +9,7 @@ pub mod completions;
 pub mod config_show;
 pub mod control;
 pub mod daemon;
+mod demo;
 pub mod error;
 mod inside;
 pub mod invocation;
@@ -78,6 +79,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Man(man) => man::run(man, invocation),
         Verb::Run(arguments) => service::run(arguments, invocation),
         Verb::Once(_) => service::once(invocation),
+        Verb::Demo(arguments) => demo::run(arguments, invocation),
         Verb::Check(_)
         | Verb::Explain(_)
         | Verb::Plan(_)
@@ -85,8 +87,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         | Verb::Show(_)
         | Verb::Logs(_)
         | Verb::Gc(_)
-        | Verb::Audit(_)
-        | Verb::Demo(_) => Err(CliError::new(Kind::Failed, "this build does not carry out this verb")),
+        | Verb::Audit(_) => Err(CliError::new(Kind::Failed, "this build does not carry out this verb")),
     }
 }
 

@@ -93,6 +93,7 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     let listener = listen(&loaded.config)?;
     tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
     notify_systemd(&[sd_notify::NotifyState::Ready]);
+    let living = tokio::spawn(keep_telling_that_we_live());
     let stop = watch::Sender::new(false);
     let answering = tokio::spawn(Arc::clone(&dispatcher).answer(listener));
     let served = tokio::select! {
@@ -103,6 +104,7 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
         }
     };
     answering.abort();
+    living.abort();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
     Ok(ExitCode::SUCCESS)
@@ -111,6 +113,16 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
 fn listen(config: &Config) -> Result<UnixListener, CliError> {
     Dispatcher::listen(&config.state_dir)
         .map_err(|error| CliError::new(Kind::Failed, "the control socket cannot be opened").caused_by(&error))
+}
+
+/// Tells systemd's watchdog, where there is one, twice as often as it asks for: by a task of the same runtime that serves, so that
+/// a runtime that hangs shows.
+async fn keep_telling_that_we_live() {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        notify_systemd(&[sd_notify::NotifyState::Watchdog]);
+        tokio::time::sleep(within / 2).await;
+    }
 }
 
 /// Without systemd there is nobody to tell.

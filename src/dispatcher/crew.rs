@@ -1,6 +1,7 @@
 //! The crew: the runs that are being driven right now, one task each, and the slots that they hold.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ pub struct Crew {
     active: Mutex<BTreeMap<RunId, Active>>,
     queued: Mutex<BTreeMap<RunId, Queued>>,
     detach: watch::Sender<bool>,
+    news: watch::Sender<()>,
     tasks: TaskTracker,
 }
 
@@ -76,6 +78,7 @@ impl Crew {
             active: Mutex::default(),
             queued: Mutex::default(),
             detach: watch::Sender::new(false),
+            news: watch::Sender::new(()),
             tasks: TaskTracker::new(),
         })
     }
@@ -88,6 +91,11 @@ impl Crew {
     /// How many runs hold a slot.
     pub fn running(&self) -> usize {
         locked(&self.active).values().filter(|active| active.holds.is_some()).count()
+    }
+
+    /// Changes whenever a run is over or its result was published.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Whether nothing is being driven or cleared up.
@@ -132,7 +140,7 @@ impl Crew {
         let active = locked(&self.active);
         let taken: Vec<u32> =
             active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
-        (0..).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
+        (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
     /// Lets those queued runs begin whose turn it is, and notes why the others wait. Answers how many began.
@@ -180,14 +188,16 @@ impl Crew {
         let slot = holds.as_ref().map_or(0, |(slot, _)| *slot);
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
-        if locked(&self.active).insert(id.clone(), Active { holds, stop }).is_some() {
-            tracing::error!(run = %id, "it is being driven already");
-            return;
+        match locked(&self.active).entry(id.clone()) {
+            // Whoever drives it sees what has changed in its row.
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => _ = place.insert(Active { holds, stop }),
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
             crew.see_through(&id, slot, wishes).await;
             locked(&crew.active).remove(&id);
+            crew.news.send_replace(());
             crew.wakes.queue.notify_one();
             crew.wakes.outbox.notify_one();
             crew.wakes.judge.notify_one();
@@ -227,6 +237,7 @@ impl Crew {
 
     /// Takes back grants and removes what launches made, for runs whose result is in the ops repo. Holds nothing else up.
     pub fn clear_up(self: &Arc<Self>, runs: Vec<RunId>) {
+        self.news.send_replace(());
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
             for id in runs {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
 use crate::action::reason::Reason;
 use crate::admission::gather::{GatherError, Gatherer, Scene};
 use crate::admission::snapshot::{Availability, Rewritten};
@@ -36,12 +39,13 @@ pub struct Judged {
 pub struct Judge {
     gatherer: Gatherer,
     world: Arc<World>,
+    refreshed: Mutex<Option<Instant>>,
 }
 
 impl Judge {
     /// A judge that looks through `gatherer`.
     pub fn new(gatherer: Gatherer, world: Arc<World>) -> Self {
-        Self { gatherer, world }
+        Self { gatherer, world, refreshed: Mutex::default() }
     }
 
     fn journal(&self) -> &Journal {
@@ -57,6 +61,10 @@ impl Judge {
         let seen: Vec<Run> = self.journal().in_state(State::Seen).await?;
         let (mut judged, mut moved) = (Judged::default(), Vec::new());
         let Some(scene) = self.scene().await? else { return Ok((judged, moved)) };
+        if seen.is_empty() {
+            return Ok((judged, moved));
+        }
+        self.refresh_sources().await;
         for batch in seen.chunks(BATCH) {
             let steps = match self.batch(&scene, batch, rules).await {
                 Ok(steps) => steps,
@@ -75,6 +83,18 @@ impl Judge {
         Ok((judged, moved))
     }
 
+    /// Fetches the sources of formulas, but not at each of many passes in a row.
+    async fn refresh_sources(&self) {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
+            return;
+        }
+        if let Err(error) = self.gatherer.refresh_sources().await {
+            tracing::warn!(error = %chain::words(&error), "a source of formulas cannot be fetched; it stays where it was");
+        }
+        *refreshed = Some(Instant::now());
+    }
+
     /// What is the same for all requests; `None` before the ops repo was looked at.
     async fn scene(&self) -> Result<Option<Scene>, JournalError> {
         let head: Option<CommitId> = self.journal().get(HEAD).await?.and_then(|head| head.parse().ok());
@@ -90,7 +110,10 @@ impl Judge {
         let secrets = self.world.secrets.as_ref();
         let snapshots = self.gatherer.gather(scene, &entries, rules, self.journal(), secrets).await?;
         let mut verdicts = snapshots.iter().map(|snapshot| admit(snapshot, rules).verdict);
-        let steps = runs.iter().map(|run| run.request.as_ref().and_then(|_| verdicts.next()).map(step_of));
+        let steps = runs.iter().map(|run| {
+            let request = run.request.as_ref()?;
+            Some(step_of(request, verdicts.next()?))
+        });
         Ok(steps.collect())
     }
 }
@@ -104,10 +127,10 @@ pub(super) fn entry(request: &Request) -> ops::Entry {
     }
 }
 
-fn step_of(verdict: Verdict) -> Step {
+fn step_of(request: &Request, verdict: Verdict) -> Step {
     match verdict {
         Verdict::Admitted(admitted) => Step::Admit { admitted },
-        Verdict::Rejected { reason, message, .. } => Step::Reject { reason, message },
+        Verdict::Rejected { reason, message, .. } => Step::Reject { blob: request.blob.clone(), reason, message },
         Verdict::Waiting { reason, message, until } => Step::Hold { reason, message, until },
         Verdict::SetAside { reason, message } => Step::Hold { reason, message, until: None },
     }

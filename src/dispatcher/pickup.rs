@@ -67,6 +67,18 @@ pub struct Pickup {
     pub journal: Journal,
     /// Where actions and results are.
     pub paths: ResultPaths,
+    /// What "only forward" means.
+    pub line: Line,
+}
+
+/// When a head goes on from the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// When that is reachable from it.
+    Reachable,
+    /// When that is on its line of first parents: signed changes are followed along that line, and a merge the other way round
+    /// would put another line in its place.
+    FirstParents,
 }
 
 impl Pickup {
@@ -88,12 +100,19 @@ impl Pickup {
         }
         let head = self.mirror.fetch().await?;
         if let Some(last) = last.clone()
-            && !self.mirror.is_ancestor(&last, &head).await?
+            && !self.goes_on(&last, &head).await?
         {
             self.journal.set(REWRITTEN, Some(head.to_string())).await?;
             return Ok(Look::Rewritten { last, head });
         }
         self.take_in(last.as_ref(), head).await
+    }
+
+    async fn goes_on(&self, last: &CommitId, head: &CommitId) -> Result<bool, OpsError> {
+        match self.line {
+            Line::Reachable => self.mirror.is_ancestor(last, head).await,
+            Line::FirstParents => self.mirror.continues(last, head).await,
+        }
     }
 
     /// Goes on from a rewritten head, which a person has acknowledged.
@@ -215,10 +234,11 @@ impl Entries {
         match ActionId::of_refused(stem) {
             Some(id) => drop(self.actions.insert(id, change.new.map(|(mode, blob)| (path, mode, blob)))),
             None if change.new.is_none() => {}
-            None if stem.contains('/') => {
-                self.note(path, "it stands deeper than one level below the folder of actions")
+            None => {
+                let nested = stem.contains('/');
+                let what = if nested { "it stands deeper than one level" } else { "its name is no name of an action" };
+                self.note(path, what);
             }
-            None => self.note(path, "its name is no name of an action"),
         }
     }
 

@@ -14,6 +14,7 @@ use super::Dispatcher;
 use super::outbox::Flushed;
 use super::pickup::Look;
 use crate::run::journal::JournalError;
+use crate::run::state::State;
 use crate::support::chain;
 use crate::support::retry::RetryPolicy;
 
@@ -40,8 +41,8 @@ impl Dispatcher {
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
             tokio::spawn(Arc::clone(&self).keep_beginning()),
-            tokio::spawn(Arc::clone(&self).keep_publishing()),
         ];
+        let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let mut draining = self.draining.subscribe();
         let told_to_stop = async {
             drop(stop.wait_for(|wanted| *wanted).await);
@@ -58,27 +59,25 @@ impl Dispatcher {
             () = told_to_stop => {}
             () = asked_to_drain => {}
         }
-        for part in [&parts[0], &parts[1], &parts[2]] {
-            part.abort();
-        }
+        parts.iter().for_each(tokio::task::JoinHandle::abort);
         self.crew.detach().await;
-        // The outbox is not cut off in the middle of a push: it ends by itself after the try that it is at.
-        self.draining.send_replace(true);
-        parts[3].abort();
+        // Not cut off in the middle of a push: while this is held, no try is under way.
+        let _quiet = self.outbox.lock().await;
+        publishing.abort();
         Ok(())
     }
 
     /// Waits until nothing runs and every result is in the ops repo.
     async fn drained(&self) {
+        let mut news = self.crew.news();
         loop {
-            let settled = self.crew.world().journal.in_state(crate::run::state::State::Settled).await;
+            news.mark_unchanged();
+            let settled = self.journal().in_state(State::Settled).await;
             if self.crew.is_idle() && settled.is_ok_and(|runs| runs.is_empty()) {
                 return;
             }
-            tokio::select! {
-                () = self.wakes.queue.notified() => {}
-                () = sleep(Duration::from_millis(200)) => {}
-            }
+            // The sender lives in the crew, which outlives this.
+            drop(news.changed().await);
         }
     }
 

@@ -17,7 +17,7 @@ use super::crew::{Crew, Wakes};
 use super::judge::Judge;
 use super::lock::{LockError, StateLock};
 use super::outbox::Outbox;
-use super::pickup::{HEAD, Pickup};
+use super::pickup::{HEAD, Line, Pickup};
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
 use super::{Dispatcher, Troubles};
@@ -25,7 +25,8 @@ use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::backend::{Backend, BackendError};
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::config::types::ApprovalMode;
 use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
 use crate::grant::{GrantError, SecretProvider};
@@ -99,8 +100,9 @@ impl Dispatcher {
         let world = Arc::new(world(config, &journal, surroundings)?);
         check(&world).await?;
         let wakes = Arc::new(Wakes::default());
-        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone() };
-        let judge = Judge::new(gatherer(config, &mirror), Arc::clone(&world));
+        let line = if config.approval.mode.is_some() { Line::FirstParents } else { Line::Reachable };
+        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone(), line };
+        let judge = Judge::new(gatherer(config, &mirror).await?, Arc::clone(&world));
         let aside = state_dir.join("kept-aside");
         Ok(Arc::new(Self {
             pickup,
@@ -122,18 +124,21 @@ impl Dispatcher {
 }
 
 /// What admission looks through.
-pub fn gatherer(config: &Config, mirror: &Mirror) -> Gatherer {
+///
+/// # Errors
+/// The mirror of a formula source cannot be made.
+pub async fn gatherer(config: &Config, mirror: &Mirror) -> Result<Gatherer, OpsError> {
     let chain = match config.approval.mode {
-        Some(config::types::ApprovalMode::Signature) => {
+        Some(ApprovalMode::Signature) => {
             Chain::Signed(config.approval.trust_root.as_ref().and_then(|root| root.parse().ok()))
         }
         None => Chain::AsItStands,
     };
-    let sources = config.formulas.sources.iter().filter_map(|source| match source {
-        config::types::FormulaSource::Directory { directory } => Some(FormulaSource::Directory(directory.clone())),
-        config::types::FormulaSource::Git { .. } => None,
-    });
-    Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources.collect())
+    let mut sources = Vec::new();
+    for source in &config.formulas.sources {
+        sources.push(FormulaSource::open(source, &config.state_dir).await?);
+    }
+    Ok(Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources))
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

@@ -37,6 +37,9 @@ const WEB: [&str; 14] = [
 /// Passed through for SSH: the user's agent, and the home in which git and ssh look for the user's keys.
 const SSH: [&str; 4] = ["SSH_AUTH_SOCK", "HOME", "USER", "LOGNAME"];
 
+/// Where programs are looked for when the dispatcher's own environment does not say.
+pub(super) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
 /// A setting of git.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
@@ -53,7 +56,7 @@ impl Setting {
 
 /// What every git process gets. `inherited` reads the dispatcher's own environment.
 pub(super) fn base(home: &Path, inherited: &dyn Fn(&str) -> Option<OsString>) -> Variables {
-    let path = inherited("PATH").unwrap_or_else(|| OsString::from("/usr/local/bin:/usr/bin:/bin"));
+    let path = inherited("PATH").unwrap_or_else(|| PATH.into());
     let fixed = [
         ("LC_ALL", "C"),
         ("GIT_TERMINAL_PROMPT", "0"),
@@ -172,6 +175,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({ "remote": remote })).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands in for a look-up that may find nothing")]
     fn everything(name: &str) -> Option<OsString> {
         Some(OsString::from(format!("my {name}")))
     }

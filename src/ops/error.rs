@@ -58,6 +58,12 @@ pub enum OpsError {
         #[source]
         source: io::Error,
     },
+    /// `ssh-keygen` made no key.
+    #[error("ssh-keygen made no key: {detail}")]
+    Key {
+        /// What it wrote to stderr.
+        detail: String,
+    },
     /// git said no.
     #[error("git {verb} failed: {detail}")]
     Git {
@@ -190,7 +196,7 @@ pub enum PublishError {
         /// What was seen.
         detail: String,
     },
-    /// Nothing was pushed: the commit could not be made.
-    #[error("the commit could not be made")]
+    /// Nothing was pushed: the commit could not be made, or the push not begun.
+    #[error("nothing was pushed")]
     Git(#[from] OpsError),
 }

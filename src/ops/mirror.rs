@@ -224,7 +224,7 @@ impl Mirror {
     pub async fn publish(&self, base: &CommitId, files: &[NewFile], message: &str) -> Result<CommitId, PublishError> {
         let this = &*self.0;
         let turn = this.turn().await?;
-        let commit = publish::import(&this.git, &this.committer, base, files, message).await?;
+        let commit = publish::import(&this.git, &this.committer, Some(base), files, message).await?;
         drop(turn);
         fault::point("ops.push.before").map_err(OpsError::io("pushing"))?;
         let login = this.login(this.ops.push_credential.as_ref().or(this.ops.credential.as_ref()))?;

@@ -4,11 +4,12 @@
 //! attribute, filter or hook of the ops repo has an effect here. [`Trust`] stands on it and answers whose word counts.
 //!
 //! - `remote`, `credential`: where the ops repo is, and the login for it.
-//! - `git`: the only place that starts a process, with an environment of its own making; `environment` builds that.
+//! - `git`: the only place that starts git, with an environment of its own making; `environment` builds that.
 //! - `poll` with [`pktline`] and `local_refs`: "did the branch move?" without a process where that is possible.
 //! - `tree`, `objects`, `history`, `line`: entries, blobs, commits, and which commit brought what.
 //! - `signature`, `signers`, `trust`: SSH signatures of commits, and the signed chain of the files that give power.
 //! - `publish` with `push`: one commit on top of a known head, or nothing.
+//! - [`workshop`]: the other side, for the demo: making an ops repo and committing to it.
 //!
 //! What git prints is parsed by pure functions over bytes; a rejected push is an answer ([`PublishError`]), not an accident.
 
@@ -30,6 +31,7 @@ mod signature;
 pub mod signers;
 mod tree;
 mod trust;
+pub mod workshop;
 
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;

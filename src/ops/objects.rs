@@ -119,6 +119,9 @@ pub(super) async fn blobs(git: &Git, ids: &[BlobId], limit: u64) -> Result<BTree
             found.insert(id, Blob::TooLarge { size });
         }
     }
+    if small.is_empty() {
+        return Ok(found);
+    }
     let answer =
         git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(small.into_bytes())).await?.success()?;
     found.extend(

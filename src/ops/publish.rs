@@ -44,11 +44,11 @@ impl Committer {
     }
 }
 
-/// Makes the commit in the mirror.
+/// Makes the commit in the mirror; without a base it is a first one.
 pub(super) async fn import(
     git: &Git,
     committer: &Committer,
-    base: &CommitId,
+    base: Option<&CommitId>,
     files: &[NewFile],
     message: &str,
 ) -> Result<CommitId, OpsError> {
@@ -61,10 +61,17 @@ pub(super) async fn import(
 }
 
 /// The input of `git fast-import`; pure.
-fn stream(committer: &Committer, base: &CommitId, files: &[NewFile], message: &str) -> Result<Vec<u8>, OpsError> {
+fn stream(
+    committer: &Committer,
+    base: Option<&CommitId>,
+    files: &[NewFile],
+    message: &str,
+) -> Result<Vec<u8>, OpsError> {
     let mut stream = format!("commit {OUTBOX}\nmark :1\ncommitter {} now\n", committer.0).into_bytes();
     data(&mut stream, message.as_bytes());
-    stream.extend_from_slice(format!("from {base}\n").as_bytes());
+    if let Some(base) = base {
+        stream.extend_from_slice(format!("from {base}\n").as_bytes());
+    }
     for file in files {
         check_path(&file.path)?;
         let path = file.path.replace('\\', "\\\\").replace('"', "\\\"");
@@ -134,7 +141,7 @@ mod tests {
     fn a_message_or_file_that_looks_like_commands_stays_data() {
         let committer = Committer::new("dispatch", "d@x").unwrap();
         let files = [NewFile { path: "a \"b\"\\c".into(), bytes: b"done\nM 100644 inline evil\n".to_vec() }];
-        let stream = stream(&committer, &id('a'), &files, "from x\ndata 3").unwrap();
+        let stream = stream(&committer, Some(&id('a')), &files, "from x\ndata 3").unwrap();
         let text = String::from_utf8(stream).unwrap();
         assert!(text.contains("data 13\nfrom x\ndata 3\nfrom aaaa"));
         assert!(text.contains("M 100644 inline \"a \\\"b\\\"\\\\c\"\ndata 26\n"));
@@ -144,7 +151,7 @@ mod tests {
     fn a_path_that_leaves_the_repo_is_refused() {
         let committer = Committer::new("dispatch", "d@x").unwrap();
         let files = [NewFile { path: "../x".into(), bytes: Vec::new() }];
-        assert!(matches!(stream(&committer, &id('a'), &files, ""), Err(OpsError::Path { .. })));
+        assert!(matches!(stream(&committer, Some(&id('a')), &files, ""), Err(OpsError::Path { .. })));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! The list is handed over as a file named by its own digest in the mirror, and the program by its full path, so that no
 //! configuration can put another in its place. Only SSH signatures are looked at: an `OpenPGP` one would ask a keyring.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::environment::Setting;
+use super::environment::{self, Setting};
 use super::error::OpsError;
 use super::git::{Call, Git};
 use super::objects;
@@ -101,12 +102,18 @@ fn list_file(mirror: &Path, list: &[u8]) -> Result<String, OpsError> {
     Ok(name.to_owned())
 }
 
-fn ssh_keygen() -> Result<String, OpsError> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("ssh-keygen")).find(|file| file.is_file());
+/// The program that makes and verifies signatures, by its full path.
+pub(super) fn ssh_keygen() -> Result<String, OpsError> {
+    let found =
+        std::env::split_paths(&search_path()).map(|folder| folder.join("ssh-keygen")).find(|file| file.is_file());
     let found = found.as_deref().and_then(Path::to_str).map(PathBuf::from);
     let missing = || OpsError::Start { program: "ssh-keygen", source: std::io::ErrorKind::NotFound.into() };
     Ok(found.ok_or_else(missing)?.display().to_string())
+}
+
+/// Where programs are looked for; a service may have been started without `PATH`.
+pub(super) fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| environment::PATH.into())
 }
 
 #[cfg(test)]

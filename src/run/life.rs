@@ -156,7 +156,9 @@ pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) ->
             State::Launching => begin::resolve(world, &run).await,
             State::Running | State::Cancelling => follow::follow(world, &run, wishes).await,
             State::Finished | State::Rejected => settle(world, &run).await,
-            State::Seen | State::Settled | State::Published => Ok(Stride::Done(Driven::Settled)),
+            // It became another request while it was being launched: what was granted for the one before is taken back.
+            State::Seen => revoke(world, &run).await.map(|()| Stride::Done(Driven::Settled)),
+            State::Settled | State::Published => Ok(Stride::Done(Driven::Settled)),
         };
         match stride {
             Ok(Stride::Done(driven)) => return Ok(driven),

@@ -53,7 +53,7 @@ impl Meaning {
 }
 
 /// What `finish` means for a run that was asked to stop for `stop`, if it was.
-pub fn meaning(finish: &Finish, stop: Option<StopCause>, told: Told) -> Meaning {
+pub fn meaning(finish: &Finish, stop: Option<StopCause>, told: &Told) -> Meaning {
     match finish {
         Finish::NotStarted { reason, message } => match stop {
             Some(cause) => stopped_before(cause),
@@ -61,7 +61,7 @@ pub fn meaning(finish: &Finish, stop: Option<StopCause>, told: Told) -> Meaning 
         },
         Finish::Lost { reason, message } => Meaning::new(ResultState::Lost, *reason, None, message.clone()),
         Finish::Ended(ended) => {
-            let mut meaning = ended_meaning(ended, stop, &told);
+            let mut meaning = ended_meaning(ended, stop, told);
             if told.starts > 1 || ended.restarted {
                 meaning.message.push_str("; it was seen to begin more than once");
             }
@@ -186,29 +186,29 @@ mod tests {
 
     #[test]
     fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
-        let before = meaning(&ended(End::Exited(65)), None, Told::default());
+        let before = meaning(&ended(End::Exited(65)), None, &Told::default());
         assert_eq!((before.state, before.reason), (ResultState::Lost, Reason::FenceLost));
-        let after = meaning(&ended(End::Exited(65)), None, BEGUN);
+        let after = meaning(&ended(End::Exited(65)), None, &BEGUN);
         assert_eq!((after.state, after.reason), (ResultState::Failed, Reason::ExitNonzero));
     }
 
     #[test]
     fn a_formula_that_exits_like_a_time_out_has_failed() {
-        let own = meaning(&ended(End::Exited(124)), None, BEGUN);
+        let own = meaning(&ended(End::Exited(124)), None, &BEGUN);
         assert_eq!((own.state, own.exit_code()), (ResultState::Failed, 124));
-        let limit = meaning(&ended(End::Exited(124)), None, Told { timed_out: true, ..BEGUN });
+        let limit = meaning(&ended(End::Exited(124)), None, &Told { timed_out: true, ..BEGUN });
         assert_eq!(limit.state, ResultState::TimedOut);
     }
 
     #[test]
     fn a_stop_that_came_too_late_leaves_a_success() {
-        let meaning = meaning(&ended(End::Exited(0)), Some(StopCause::Operator), BEGUN);
+        let meaning = meaning(&ended(End::Exited(0)), Some(StopCause::Operator), &BEGUN);
         assert_eq!((meaning.state, meaning.exit_code()), (ResultState::Succeeded, 0));
     }
 
     #[test]
     fn an_exit_that_cannot_be_learned_is_null_and_125() {
-        let meaning = meaning(&ended(End::Unknown), None, BEGUN);
+        let meaning = meaning(&ended(End::Unknown), None, &BEGUN);
         assert_eq!((meaning.state, meaning.exit, meaning.exit_code()), (ResultState::Lost, None, 125));
     }
 
@@ -227,7 +227,7 @@ mod tests {
         fn only_an_exit_with_0_is_a_success_and_only_a_success_has_exit_code_0(
             how in any_end(), stop in prop::option::of(Just(StopCause::Operator)), starts in 0_u32..3, timed_out: bool,
         ) {
-            let meaning = meaning(&ended(how), stop, Told { starts, timed_out, complaint: None });
+            let meaning = meaning(&ended(how), stop, &Told { starts, timed_out, complaint: None });
             prop_assert_eq!(meaning.state == ResultState::Succeeded, how == End::Exited(0));
             prop_assert_eq!(meaning.exit_code() == 0, how == End::Exited(0));
         }

@@ -9,7 +9,7 @@ use crate::action::reason::Reason;
 use crate::admission::Admitted;
 use crate::backend::Handle;
 use crate::grant::GrantRecord;
-use crate::support::ids::{CommitId, LaunchKey, RunId};
+use crate::support::ids::{BlobId, CommitId, LaunchKey, RunId};
 
 /// Why a run waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +130,8 @@ impl Run {
         match next(Some(self.state), step.kind())? {
             Next::Already => Ok(None),
             Next::Move(_) if matches!(step, Step::Revoke {}) && self.grant.is_none() => Ok(None),
+            // A verdict on bytes that were replaced while they were judged says nothing about those that stand there now.
+            Next::Move(_) if judged(step).is_some_and(|blob| !self.asks_for(blob)) => Ok(None),
             Next::Move(state) => {
                 let mut run = self.clone();
                 run.state = state;
@@ -143,6 +145,10 @@ impl Run {
     pub fn launch_key(&self) -> Option<LaunchKey> {
         let request = self.request.as_ref()?;
         Some(LaunchKey::of_action(self.id.action(), &request.blob, self.id.attempt()))
+    }
+
+    fn asks_for(&self, blob: &BlobId) -> bool {
+        self.request.as_ref().is_some_and(|request| request.blob == *blob)
     }
 
     fn take_in(&mut self, step: &Step, at: Timestamp) {
@@ -160,7 +166,7 @@ impl Run {
             }
             Step::Hold { reason, message, until } => self.held = Some(Held { reason, message, until }),
             Step::Admit { admitted } => self.admitted = Some(admitted),
-            Step::Reject { reason, message } => self.refusal = Some(Held { reason, message, until: None }),
+            Step::Reject { reason, message, .. } => self.refusal = Some(Held { reason, message, until: None }),
             Step::Grant { record, slot } => {
                 self.policies.clone_from(&record.policies);
                 (self.grant, self.slot) = (Some(record), Some(slot));
@@ -187,5 +193,43 @@ impl Run {
         if let Some(admitted) = &mut self.admitted {
             admitted.drop_bytes();
         }
+    }
+}
+
+/// The bytes that a verdict is about.
+fn judged(step: &Step) -> Option<&BlobId> {
+    match step {
+        Step::Admit { admitted } => Some(&admitted.blob),
+        Step::Reject { blob, .. } => Some(blob),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(blob: char) -> Request {
+        Request {
+            path: "vault/actions/a.toml".to_owned(),
+            blob: blob.to_string().repeat(40).parse().unwrap(),
+            mode: "100644".to_owned(),
+            head: "0".repeat(40).parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_verdict_on_bytes_that_were_replaced_meanwhile_changes_nothing() {
+        let at = Timestamp::UNIX_EPOCH;
+        let see = Step::See { request: request('a'), asked_by: None };
+        let run = Run::begin("a@1".parse().unwrap(), 1, &see, at).unwrap();
+        let run = run.after(&Step::Amend { request: request('b') }, at).unwrap().unwrap();
+        let verdict = |blob| Step::Reject {
+            blob: request(blob).blob,
+            reason: Reason::SecretAbsent,
+            message: "absent".to_owned(),
+        };
+        assert_eq!(run.after(&verdict('a'), at), Ok(None));
+        assert_eq!(run.after(&verdict('b'), at).unwrap().unwrap().state, State::Rejected);
     }
 }

@@ -42,7 +42,7 @@ impl ResultPaths {
 }
 
 /// What became of a run that is [`super::state::State::Finished`] or [`super::state::State::Rejected`].
-pub fn meaning_of(run: &Run, told: Told) -> Meaning {
+pub fn meaning_of(run: &Run, told: &Told) -> Meaning {
     if let Some(refusal) = &run.refusal {
         return Meaning {
             state: ResultState::Rejected,
@@ -81,7 +81,7 @@ fn began(run: &Run, log: Option<&LogSummary>) -> Option<Timestamp> {
 
 /// The result of `run`, made `at`; `log` is that of a run that was launched.
 pub fn result_of(run: &Run, log: Option<&LogSummary>, dispatcher: &DispatcherRef, at: Timestamp) -> ActionResult {
-    let meaning = meaning_of(run, log.map(|log| told(&log.progress)).unwrap_or_default());
+    let meaning = meaning_of(run, &log.map(|log| told(&log.progress)).unwrap_or_default());
     let admitted = run.admitted.as_deref();
     ActionResult {
         id: run.id.action().to_string(),
@@ -112,6 +112,5 @@ pub fn result_of(run: &Run, log: Option<&LogSummary>, dispatcher: &DispatcherRef
 
 fn job_of(run: &Run) -> Option<JobRef> {
     let Some(Finish::Ended(ended)) = &run.finish else { return None };
-    let place = ended.placement.clone();
-    Some(JobRef { id: place.id, allocation: place.allocation, node: place.node, image: place.image })
+    Some(ended.placement.clone())
 }

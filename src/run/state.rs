@@ -215,30 +215,18 @@ pub fn next(from: Option<State>, kind: Kind) -> Result<Next, Illegal> {
             _ => Err(Illegal { from: Seen, kind }),
         };
     };
+    if was_taken(kind, from) {
+        return Ok(Next::Already);
+    }
     let to = match (kind, from) {
-        (Kind::See, _)
-        | (Kind::Admit, Admitted)
-        | (Kind::Grant, Granted)
-        | (Kind::Reject, Rejected)
-        | (Kind::Launch, Launching)
-        | (Kind::Start | Kind::Recover, Running)
-        | (Kind::Return, Admitted)
-        | (Kind::Finish, Finished)
-        | (Kind::Settle, Settled)
-        | (Kind::Publish, Published)
-        | (Kind::Stop, Cancelling | Finished | Settled | Published | Rejected) => return Ok(Next::Already),
-        (Kind::Amend, Seen | Admitted | Granted) | (Kind::Hold, Seen | Admitted) => match kind {
-            Kind::Amend => Seen,
-            _ => from,
-        },
-        (Kind::Admit, Seen) | (Kind::Return, Granted | Launching) => Admitted,
+        (Kind::Amend, Seen | Admitted | Granted) | (Kind::Hold, Seen) => Seen,
+        (Kind::Admit, Seen) | (Kind::Return, Granted | Launching) | (Kind::Hold, Admitted) => Admitted,
         (Kind::Reject, Seen) => Rejected,
         (Kind::Grant, Admitted) => Granted,
         (Kind::Launch, Granted) => Launching,
         (Kind::Start, Launching) | (Kind::Recover, Seen) => Running,
-        // The stop overtook the news of the launch: from here on it is known what is to be stopped.
-        (Kind::Start, Cancelling) => Cancelling,
-        (Kind::Stop, Launching | Running) => Cancelling,
+        // A start that comes after the stop: from here on it is known what is to be stopped.
+        (Kind::Stop, Launching | Running) | (Kind::Start, Cancelling) => Cancelling,
         (Kind::Stop, Seen | Admitted | Granted)
         | (Kind::Finish, Admitted | Granted | Launching | Running | Cancelling) => Finished,
         (Kind::Settle, Finished | Rejected) => Settled,
@@ -247,6 +235,24 @@ pub fn next(from: Option<State>, kind: Kind) -> Result<Next, Illegal> {
         _ => return Err(Illegal { from, kind }),
     };
     Ok(Next::Move(to))
+}
+
+/// Whether a run that stands at `from` has `kind` behind it already.
+fn was_taken(kind: Kind, from: State) -> bool {
+    use State::{Admitted, Cancelling, Finished, Granted, Launching, Published, Rejected, Running, Settled};
+    match kind {
+        Kind::See => true,
+        Kind::Admit | Kind::Return => from == Admitted,
+        Kind::Reject => from == Rejected,
+        Kind::Grant => from == Granted,
+        Kind::Launch => from == Launching,
+        Kind::Start | Kind::Recover => from == Running,
+        Kind::Stop => matches!(from, Cancelling | Finished | Rejected | Settled | Published),
+        Kind::Finish => from == Finished,
+        Kind::Settle => from == Settled,
+        Kind::Publish => from == Published,
+        Kind::Amend | Kind::Hold | Kind::Revoke => false,
+    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,8 @@ pub enum Step {
     },
     /// See [`Kind::Reject`].
     Reject {
+        /// The bytes that were judged.
+        blob: BlobId,
         /// The stable reason.
         reason: Reason,
         /// In words.

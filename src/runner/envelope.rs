@@ -70,6 +70,8 @@ pub struct Envelope {
     pub handover: Handover,
     /// Time limits.
     pub limits: Limits,
+    /// The directory of this host that the action names: `DISPATCH_WORKING_DIRECTORY`. The formula still begins in a fresh one.
+    pub working_directory: Option<String>,
     /// W3C trace context of the run: `TRACEPARENT`.
     pub traceparent: Option<String>,
 }

@@ -172,6 +172,9 @@ pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
     if !envelope.context_files.is_empty() {
         set("DISPATCH_CONTEXT_DIR", places.context.into());
     }
+    if let Some(directory) = &envelope.working_directory {
+        set("DISPATCH_WORKING_DIRECTORY", directory.into());
+    }
     if let Some(trace) = &envelope.traceparent {
         set("TRACEPARENT", trace.into());
     }

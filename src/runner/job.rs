@@ -1,6 +1,5 @@
 //! The runner from its first instruction to its exit code: envelope, checks, directory, fence, formula, events.
 
-use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
@@ -21,6 +20,7 @@ use super::redact::{Registry, Unfit};
 use super::wire::EnvelopeError;
 use super::workdir::{Workdir, WorkdirError};
 use super::{processes, redact_socket};
+use crate::support::chain;
 use crate::support::clock::SystemClock;
 
 /// Where the envelope comes from.
@@ -87,17 +87,6 @@ impl NotBegun {
             }
         }
     }
-
-    fn words(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            words.push_str(": ");
-            words.push_str(&error.to_string());
-            cause = error.source();
-        }
-        words
-    }
 }
 
 fn system(step: &'static str) -> impl Fn(io::Error) -> NotBegun {
@@ -115,7 +104,7 @@ pub fn main(options: &RunnerOptions) -> i32 {
     };
     let bytes = Arc::new(AtomicU64::new(0));
     let code = run(options, &emitter, &bytes).unwrap_or_else(|stop| {
-        emitter.emit([Kind::Error { message: stop.words() }]);
+        emitter.emit([Kind::Error { message: chain::words(&stop) }]);
         stop.exit() as i32
     });
     emitter.emit([Kind::Exit { code, bytes: bytes.load(Ordering::Relaxed) }]);

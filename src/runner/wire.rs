@@ -13,11 +13,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
-mod error;
-pub use error::EnvelopeError;
-
 use super::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, SecretName, sha256_hex};
+
+mod error;
+
+pub use error::EnvelopeError;
 
 /// The oldest protocol that is still read: the one before the present, once there is one.
 const OLDEST: u32 = if PROTOCOL > 1 { PROTOCOL - 1 } else { PROTOCOL };
@@ -78,6 +79,8 @@ struct Document<S> {
     environment: BTreeMap<String, String>,
     handover: S,
     limits: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    working_directory: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
 }
@@ -157,6 +160,7 @@ impl Envelope {
             environment: self.environment.clone(),
             handover,
             limits: Time { timeout_seconds: self.limits.timeout_seconds, grace_seconds: self.limits.grace_seconds },
+            working_directory: self.working_directory.clone(),
             traceparent: self.traceparent.clone(),
         })
     }
@@ -206,6 +210,7 @@ impl Envelope {
                 timeout_seconds: document.limits.timeout_seconds,
                 grace_seconds: document.limits.grace_seconds,
             },
+            working_directory: document.working_directory,
             traceparent: document.traceparent,
         })
     }

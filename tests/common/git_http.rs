@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     Silence,
     /// The server knows only the oldest version of the protocol.
     OldProtocol,
-    /// Every answer sends the client to another address.
+    /// Every answer sends the client to `/evil`.
     Redirect,
 }
 
@@ -114,7 +114,9 @@ impl Shared {
         let fault = *self.fault.lock().unwrap();
         match fault {
             Fault::Error500 => return Some(answer("500 Oops", "", b"broken")),
-            Fault::Redirect => return Some(answer("301 Moved", "Location: http://127.0.0.1:1/evil\r\n", b"")),
+            Fault::Redirect => {
+                return Some(answer("301 Moved", "Location: /evil/info/refs?service=git-upload-pack\r\n", b""));
+            }
             Fault::Silence => loop {
                 thread::park();
             },

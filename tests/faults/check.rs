@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use dispatch::run::journal::{chain, read, store};
 use dispatch::run::record::Run;
 use dispatch::run::state::State;
-use serde_json::Value;
 
 use crate::world::World;
 
@@ -43,13 +42,10 @@ impl World {
     pub(crate) fn faults(&self, strictness: Strictness) -> Vec<String> {
         let mut wrong = self.wrong_in_journal();
         let names = self.repo.remote_git(&["ls-tree", "-r", "--name-only", "main"]);
-        for path in names.lines().filter(|path| path.starts_with("vault/actions/") && path.ends_with(".toml")) {
-            let id = path.trim_start_matches("vault/actions/").trim_end_matches(".toml");
-            wrong.extend(self.wrong_with(id, strictness));
-        }
+        let ids = names.lines().filter_map(|path| path.strip_prefix("vault/actions/")?.strip_suffix(".toml"));
         let results = names.lines().filter(|path| path.ends_with(".result.json")).count();
-        let actions =
-            names.lines().filter(|path| path.starts_with("vault/actions/") && path.ends_with(".toml")).count();
+        let actions = ids.clone().count();
+        wrong.extend(ids.flat_map(|id| self.wrong_with(id, strictness)));
         if results != actions {
             wrong.push(format!("{actions} actions have {results} results"));
         }
@@ -80,7 +76,7 @@ impl World {
         }
         let ran = match state {
             "succeeded" => Some(true),
-            "failed" if result["exit"] == Value::from(3) => Some(true),
+            "failed" if result["exit"] == 3 => Some(true),
             "rejected" | "not_started" => Some(false),
             _ => None,
         };
@@ -107,7 +103,7 @@ impl World {
     /// Processes and directories of runs that are over.
     pub(crate) fn left_behind(&self) -> Vec<String> {
         let mut left: Vec<String> = fs::read_dir(self.path("state/runs"))
-            .map(|entries| entries.map(|entry| format!("{:?} is left", entry.unwrap().path())).collect())
+            .map(|entries| entries.map(|entry| format!("{} is left", entry.unwrap().path().display())).collect())
             .unwrap_or_default();
         let root = self.repo.path().as_os_str().as_bytes();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -116,7 +112,8 @@ impl World {
             let ours =
                 line.windows(root.len()).any(|part| part == root) || folder.as_os_str().as_bytes().starts_with(root);
             if ours {
-                left.push(format!("process {:?} is left: {}", entry.file_name(), String::from_utf8_lossy(&line)));
+                let line = String::from_utf8_lossy(&line).replace('\0', " ");
+                left.push(format!("process {} is left: {line}", entry.file_name().display()));
             }
         }
         left

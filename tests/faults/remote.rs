@@ -145,13 +145,12 @@ fn on_a_rewritten_branch_nothing_new_begins_results_still_go_out_and_a_person_ac
     assert_eq!((world.begun("ok-2"), world.result("ok-2")), (0, None));
 
     // The result is on the branch now: what is accepted is the head that the status names.
-    let accepted = until("the acceptance", || {
+    until("the acceptance", || {
         let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
         let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let head = words.split("accept-rewrite ").nth(1)?.get(..40)?.to_owned();
         world.command(&format!("ops accept-rewrite {head}")).output().unwrap().status.success().then_some(())
     });
-    let () = accepted;
     world.wait_for_result("ok-2");
     serving.signal(Signal::TERM);
     serving.end();

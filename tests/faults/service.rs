@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use dispatch::support::clock::{Clock as _, SystemClock};
 use rustix::process::Signal;
 
 use crate::check::Strictness;
@@ -242,7 +243,7 @@ fn an_id_that_is_used_again_after_its_result_runs_no_second_time() {
 fn runs_take_their_turns_by_priority_then_arrival_and_wait_for_what_they_depend_on() {
     let world = World::new();
     world.configure("[limits]\nmax_concurrent = 1\n");
-    let soon = jiff::Timestamp::now().saturating_add(jiff::SignedDuration::from_secs(3)).unwrap();
+    let soon = SystemClock.now().saturating_add(jiff::SignedDuration::from_secs(3)).unwrap();
     world.action("ok-a-late", "work", &format!("priority = 99\nnot_before = {}", soon.strftime("%Y-%m-%dT%H:%M:%SZ")));
     world.action("ok-b-depends", "work", "priority = 98\ndepends_on = ['ok-e-low']");
     world.action("ok-c-plain", "work", "");

@@ -70,15 +70,14 @@ impl World {
     }
 
     fn write_formulas(&self) {
-        let mut policy = "[tiers]\n".to_owned();
         for (name, script) in FORMULAS {
             let script = script.replace("TALLY", &self.path("tally").display().to_string());
             let script = script.replace("ENDS", &self.path("ends").display().to_string());
             let script = script.replace("GATES", &self.path("gates").display().to_string());
             self.repo.write(&format!("formulas/{name}.sh"), &script);
-            policy += &format!("{name} = 'low'\n");
         }
-        self.repo.write("vault/policy.toml", &policy);
+        let tiers: Vec<String> = FORMULAS.iter().map(|(name, _)| format!("{name} = 'low'")).collect();
+        self.repo.write("vault/policy.toml", &format!("[tiers]\n{}\n", tiers.join("\n")));
     }
 
     fn write_secret(&self) {

@@ -256,3 +256,24 @@ async fn what_a_killed_git_left_behind_stops_nobody() {
     assert_eq!(mirror.fetch().await.unwrap(), second);
     assert_ne!(head, second);
 }
+
+#[tokio::test]
+async fn a_git_configuration_in_the_home_of_git_is_not_read() {
+    let repo = OpsRepo::new();
+    let (mirror, head) = fetched(&repo).await;
+    let elsewhere = format!("[url \"/nowhere\"]\n\tinsteadOf = {}\n", repo.bare().display());
+    fs::write(repo.state().join("mirror.git/home/.gitconfig"), elsewhere).unwrap();
+    assert_eq!(mirror.fetch().await.unwrap(), head);
+}
+
+#[test]
+fn git_variables_around_the_dispatcher_do_not_reach_git() {
+    let other = "reading::lookup_answers_in_the_order_asked_with_one_process_for_all";
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", other])
+        .env("GIT_OBJECT_DIRECTORY", "/nowhere")
+        .env("GIT_NAMESPACE", "elsewhere")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+}

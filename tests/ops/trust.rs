@@ -143,10 +143,13 @@ async fn a_key_added_by_a_signed_commit_counts_from_the_next_commit_on() {
     repo.write(SIGNERS, &bob.line("bob@x"));
     repo.signed_commit("bob removes alice", &bob);
     let by_alice = repo.signed_commit("by alice", &alice);
+    repo.write(SIGNERS, &alice.line("alice@x"));
+    let handed_back = repo.signed_commit("bob makes room for alice", &bob);
     let mirror = mirror(&repo).await;
     let trust = Trust::new(mirror, None);
     assert!(is_good(&trust.signature(&by_bob).await.unwrap(), "bob@x"));
     assert!(matches!(trust.signature(&by_alice).await.unwrap(), Signature::Untrusted { .. }));
+    assert!(is_good(&trust.signature(&handed_back).await.unwrap(), "bob@x"), "the list before the commit counts");
     let version = trust.trusted_version(&by_bob, TrustedFile::Signers).await.unwrap();
     let brought = version.brought.unwrap();
     assert_eq!(brought.commit, added);

@@ -42,6 +42,7 @@ impl Case {
             environment: [].into(),
             handover: Handover::Values([].into()),
             limits: Limits { timeout_seconds: 120, grace_seconds: 5 },
+            working_directory: Some("/srv/checkout".to_owned()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         };
         Self { folder: tempfile::tempdir().unwrap(), envelope }

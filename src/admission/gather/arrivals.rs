@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::ops::{Change, Landed, Mirror, OpsError, TrustedFile};
+use crate::support::chain;
 use crate::support::ids::{BlobId, CommitId};
 
-/// The commits of the line that are read at once where nothing is known yet.
-const RECENT: usize = 64;
 /// The most commits that are read at once behind the last head; after a longer absence the recent ones are read.
 const MOST: usize = 2000;
-/// From this number on, reading a stretch of the line is cheaper than asking one by one.
-const SEVERAL: usize = 4;
+/// From how many unknown arrivals on how many of the newest commits are read at once: asking one by one costs three processes
+/// for each, and reading a commit costs the more the larger the folder is.
+const STRETCHES: [(usize, usize); 2] = [(4, 64), (100, MOST)];
 /// The most arrivals that are kept.
 const KEPT: usize = 10_000;
 
@@ -62,10 +62,12 @@ impl Arrivals {
     pub(super) async fn find(&self, head: &CommitId, wanted: &[Wanted]) -> Result<Vec<Answer>, OpsError> {
         let mut known = self.known.lock().await;
         self.advance(&mut known, head, wanted).await?;
-        let missing = wanted.iter().filter(|wanted| !known.origins.contains_key(*wanted)).count();
-        if missing >= SEVERAL {
-            let recent = self.stretch(None, head, RECENT).await?;
-            self.learn(&mut known, &recent, wanted);
+        for (several, most) in STRETCHES {
+            let missing = wanted.iter().filter(|wanted| !known.origins.contains_key(*wanted)).count();
+            if missing >= several {
+                let newest = self.stretch(None, head, most).await?;
+                self.learn(&mut known, &newest, wanted);
+            }
         }
         let mut answers = Vec::with_capacity(wanted.len());
         for one in wanted {
@@ -131,7 +133,7 @@ impl Arrivals {
                 Ok(origin)
             }
             Ok(None) => Err(format!("no commit of the primary branch has put these bytes at {path}")),
-            Err(error) => Err(super::chain(&error)),
+            Err(error) => Err(chain::words(&error)),
         }
     }
 }

@@ -17,14 +17,14 @@ pub(super) const FOLDER: &str = "formulas";
 /// The most bytes of a script, a prompt or a context file: it travels in one envelope.
 const LIMIT: u64 = 1 << 20;
 
-/// A git repository that has formulas, at the commit that its ref named when it was last fetched.
+/// A git repository that has formulas, at the commit that its ref named when it was last fetched; `None`: it never was.
 #[derive(Debug, Clone)]
 pub struct Tree {
     mirror: Mirror,
     reference: String,
     /// Its address, for people.
     remote: String,
-    commit: CommitId,
+    commit: Option<CommitId>,
     folder: String,
 }
 
@@ -38,7 +38,8 @@ pub enum FormulaSource {
 }
 
 impl FormulaSource {
-    /// Makes an entry of the config usable: a git repository gets a mirror of its own below `state_dir`, and is fetched.
+    /// Makes an entry of the config usable: a git repository gets a mirror of its own below `state_dir`. It is asked for what it
+    /// has with the next [`super::Gatherer::refresh_sources`]; until then what might be in it is unavailable, never missing.
     pub async fn open(config: &config::FormulaSource, state_dir: &Path) -> Result<Self, OpsError> {
         let (git, reference, folder) = match config {
             config::FormulaSource::Directory { directory } => return Ok(Self::Directory(directory.clone())),
@@ -46,15 +47,14 @@ impl FormulaSource {
         };
         let place = state_dir.join("formulas").join(sha256_hex(git.as_bytes()));
         let mirror = Mirror::open(&config::Ops::reading(git), &place).await?;
-        let commit = mirror.fetch_named(reference).await?;
         let (reference, remote, folder) = (reference.clone(), git.clone(), folder.trim_matches('/').to_owned());
-        Ok(Self::Git(Tree { mirror, reference, remote, commit, folder }))
+        Ok(Self::Git(Tree { mirror, reference, remote, commit: None, folder }))
     }
 
     /// Fetches a git repository again. When that fails, it stays where it was.
     pub(super) async fn refresh(&mut self) -> Result<(), OpsError> {
         if let Self::Git(tree) = self {
-            tree.commit = tree.mirror.fetch_named(&tree.reference).await?;
+            tree.commit = Some(tree.mirror.fetch_named(&tree.reference).await?);
         }
         Ok(())
     }
@@ -118,13 +118,19 @@ pub(super) async fn in_sources(sources: &[FormulaSource], names: &BTreeSet<Formu
             FormulaSource::Directory(folder) => {
                 open.into_iter().filter_map(|name| Some((name.clone(), in_directory(folder, &name)?))).collect()
             }
-            FormulaSource::Git(tree) => {
-                let source = Source::Git { remote: tree.remote.clone(), commit: tree.commit.clone() };
-                in_tree(&tree.mirror, &tree.commit, &tree.folder, &open, &source).await?
-            }
+            FormulaSource::Git(tree) => in_repository(tree, open).await?,
         });
     }
     Ok(found)
+}
+
+async fn in_repository(tree: &Tree, names: BTreeSet<FormulaName>) -> Result<Answers, OpsError> {
+    if let Some(commit) = &tree.commit {
+        let source = Source::Git { remote: tree.remote.clone(), commit: commit.clone() };
+        return in_tree(&tree.mirror, commit, &tree.folder, &names, &source).await;
+    }
+    let detail = format!("the formula source {} could not be fetched yet", tree.remote);
+    Ok(names.into_iter().map(|name| (name, FormulaAnswer::Unavailable { detail: detail.clone() })).collect())
 }
 
 /// Where a formula that nobody has was looked for.

@@ -37,6 +37,7 @@ use super::snapshot::{
 use crate::action::Tier;
 use crate::grant::{Presence, SecretProvider};
 use crate::ops::{self, Mirror, OpsError};
+use crate::support::chain;
 use crate::support::ids::{ActionId, CommitId, FormulaName, SecretName};
 
 /// Why a batch could not be looked at. All of its actions wait.
@@ -195,7 +196,7 @@ impl Gatherer {
             let (arrival, power) = match arrival {
                 Ok(origin) => match self.powers.at(origin.power_at.as_ref()).await {
                     Ok(power) => (Ok(origin), power),
-                    Err(error) => (Err(chain(&error)), Arc::default()),
+                    Err(error) => (Err(chain::words(&error)), Arc::default()),
                 },
                 Err(detail) => (Err(detail), Arc::default()),
             };
@@ -289,7 +290,7 @@ impl Gatherer {
         let signature = if wants_signature {
             match self.powers.signature(&origin.commit, &asked.power.signers).await {
                 Ok(signature) => Some(signature),
-                Err(error) => return Arrival::Unknown { detail: chain(&error) },
+                Err(error) => return Arrival::Unknown { detail: chain::words(&error) },
             }
         } else {
             None
@@ -313,10 +314,4 @@ struct Gathered {
     at_head: Answers,
     presence: BTreeMap<SecretName, Presence>,
     dependencies: Arc<BTreeMap<ActionId, Dependency>>,
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }

@@ -16,7 +16,7 @@ use super::{LocalSettings, NAME, Place, handover, io_error, mounts, refused, spa
 use crate::backend::BackendError;
 use crate::runner::envelope::Envelope;
 use crate::support::ids::LaunchKey;
-use crate::support::{durable, fault};
+use crate::support::{chain, durable, fault};
 
 /// How long the supervisor may take to say that it holds the handover.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub(super) fn prepare(
     make(&of_key, &dir).map_err(io_error(format!("making the run directory {}", dir.path().display())))?;
     let mut envelope = Box::new(envelope.clone());
     envelope.mounts = mounts::copy(envelope.mounts.keys(), &settings.mounts, &dir.mounts())
-        .map_err(|error| refused(words(&error)))?;
+        .map_err(|error| refused(chain::words(&error)))?;
     let launch = LaunchFile {
         key: key.clone(),
         run: envelope.run.clone(),
@@ -83,7 +83,7 @@ fn describe(of_key: &Path, dir: &LaunchDir, launch: &LaunchFile) -> io::Result<(
 
 /// Starts the supervisor, hands over, and waits for its word.
 pub(super) async fn start(settings: &LocalSettings, dir: &LaunchDir, envelope: &Envelope) -> Result<(), BackendError> {
-    let framed = handover::frame(envelope).map_err(|error| refused(words(&error)))?;
+    let framed = handover::frame(envelope).map_err(|error| refused(chain::words(&error)))?;
     let (stdin, stdout) = spawn(&settings.executable, dir).map_err(io_error("starting the supervisor"))?;
     let exchange = async {
         deliver(stdin, &framed).await?;
@@ -133,15 +133,4 @@ async fn acknowledged(mut stdout: ChildStdout) -> io::Result<()> {
         return Err(io::Error::other("it said something unexpected"));
     }
     fault::point("local.ack.after")
-}
-
-/// An error with its causes in one line: the contract's refusals carry words, not sources.
-fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -33,6 +33,7 @@ use self::layout::{Fate, LaunchDir};
 use self::process::Life;
 use super::{Backend, BackendError, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
 use crate::runner::envelope::Envelope;
+use crate::runner::environment;
 use crate::support::fault;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::watch::{Watched, Watcher};
@@ -168,8 +169,12 @@ impl Backend for LocalBackend {
             return Err(refused(format!("{}: not there or not executable: reinstall it", executable.display())));
         }
         let has_bash =
-            std::env::split_paths(&spawn::path()).any(|folder| access(folder.join("bash"), Access::EXEC_OK).is_ok());
-        if has_bash { Ok(()) } else { Err(refused("no `bash` in PATH, which formulas need: install it".to_owned())) }
+            std::env::split_paths(environment::PATH).any(|folder| access(folder.join("bash"), Access::EXEC_OK).is_ok());
+        if has_bash {
+            Ok(())
+        } else {
+            Err(refused(format!("no `bash` in {}, where formulas look for it: install it", environment::PATH)))
+        }
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {

@@ -2,6 +2,8 @@
 //! event shows. The last hash is also written into the commits that publish results, so that a chain that was cut short or made
 //! anew shows too.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -33,7 +35,8 @@ impl Event {
         // Length before content, so that no two different events can be written the same.
         let mut text = format!("{}\n{}\n", self.prev, self.seq);
         for part in [&self.at, &self.run, &self.kind, &self.data] {
-            text.push_str(&format!("{}:{part}\n", part.len()));
+            // Writing into a string cannot fail.
+            let _ = writeln!(text, "{}:{part}", part.len());
         }
         sha256_hex(text.as_bytes())
     }

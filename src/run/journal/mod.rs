@@ -1,4 +1,4 @@
-//! The journal: an embedded SQLite database in which each step of each run is recorded before it is taken, and again when it
+//! The journal: an embedded `SQLite` database in which each step of each run is recorded before it is taken, and again when it
 //! is known to have happened (50-lifecycle).
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
@@ -41,7 +41,7 @@ pub enum JournalError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
+        /// What `SQLite` says.
         detail: String,
     },
     /// The file was written by a later version.

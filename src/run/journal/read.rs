@@ -113,11 +113,22 @@ pub fn counts(connection: &Connection) -> Result<Vec<(String, i64)>, JournalErro
 /// # Errors
 /// Any failure to read.
 pub fn events(connection: &Connection, id: &RunId) -> Result<Vec<Event>, JournalError> {
+    events_where(connection, "run = ?1", [id.to_string()])
+}
+
+/// The events after the one numbered `seq`, oldest first.
+///
+/// # Errors
+/// Any failure to read.
+pub fn events_since(connection: &Connection, seq: i64) -> Result<Vec<Event>, JournalError> {
+    events_where(connection, "seq > ?1", [seq])
+}
+
+fn events_where(connection: &Connection, which: &str, with: impl Params) -> Result<Vec<Event>, JournalError> {
     let failed = || JournalError::statement("read its events");
-    let mut statement = connection
-        .prepare_cached("SELECT seq, at, run, kind, data, prev, hash FROM events WHERE run = ?1 ORDER BY seq")
-        .map_err(failed())?;
-    let rows = statement.query_map([id.to_string()], row_to_event).map_err(failed())?;
+    let query = format!("SELECT seq, at, run, kind, data, prev, hash FROM events WHERE {which} ORDER BY seq");
+    let mut statement = connection.prepare_cached(&query).map_err(failed())?;
+    let rows = statement.query_map(with, row_to_event).map_err(failed())?;
     rows.map(|row| row.map_err(failed())).collect()
 }
 

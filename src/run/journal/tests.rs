@@ -33,7 +33,11 @@ fn see(name: &str) -> Step {
 }
 
 fn reject() -> Step {
-    Step::Reject { reason: Reason::SecretAbsent, message: "secret X is absent".to_owned() }
+    Step::Reject {
+        blob: "a".repeat(40).parse().unwrap(),
+        reason: Reason::SecretAbsent,
+        message: "secret X is absent".to_owned(),
+    }
 }
 
 #[tokio::test]

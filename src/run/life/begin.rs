@@ -145,8 +145,15 @@ fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) 
         environment: world.environment.clone(),
         handover: grant.handover,
         limits,
-        traceparent: None,
+        working_directory: admitted.working_directory.clone(),
+        traceparent: Some(traceparent(key)),
     })
+}
+
+/// A W3C trace context of the run's own: made from the launch key, so that every part that knows the run knows its trace.
+fn traceparent(key: &LaunchKey) -> String {
+    let (trace, span) = key.as_str().split_at_checked(32).unwrap_or_default();
+    format!("00-{trace}-{span:0<16}-01")
 }
 
 /// Finds out what became of a launch that was asked for and whose outcome is not recorded.

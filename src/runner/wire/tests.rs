@@ -23,6 +23,7 @@ fn envelope() -> Envelope {
         environment: [("REGION".to_owned(), "eu".to_owned())].into(),
         handover: Handover::Values([("TOKEN".parse().unwrap(), SecretString::from("s3cret-\u{1}value"))].into()),
         limits: Limits { timeout_seconds: 60, grace_seconds: 5 },
+        working_directory: Some("/srv/checkout".to_owned()),
         traceparent: Some("00-aa-bb-01".to_owned()),
     }
 }
