@@ -6,7 +6,8 @@
 
 use rusqlite::Connection;
 
-use crate::run::journal::{JournalError, chain, replay};
+use crate::run::journal::chain::{self, Tip};
+use crate::run::journal::{JournalError, replay};
 use crate::support::ids::CommitId;
 
 /// What an audit found.
@@ -55,8 +56,9 @@ fn unlike(connection: &Connection, trailers: &[(CommitId, String)]) -> Result<Op
 
 /// How what a commit says of the journal differs from it.
 fn difference(connection: &Connection, value: &str) -> Result<Option<String>, JournalError> {
-    let parts = value.split_once(' ').and_then(|(seq, hash)| Some((seq.parse::<i64>().ok()?, hash)));
-    let Some((seq, hash)) = parts else { return Ok(Some("has a trailer that does not read back".to_owned())) };
+    let Some(Tip { seq, hash }) = Tip::read(value) else {
+        return Ok(Some("has a trailer that does not read back".to_owned()));
+    };
     Ok(match chain::hash_of(connection, seq)? {
         Some(found) if found == hash => None,
         Some(_) => Some(format!("knows event {seq} with another hash")),

@@ -129,8 +129,10 @@ impl Dispatcher {
         let request = self.standing_request(&latest).await?;
         let next = RunId::new(latest.id.action().clone(), latest.id.attempt() + 1);
         let step = Step::See { request, asked_by: Some("control socket".to_owned()) };
-        let run = self.crew.world().journal.step(&next, step).await.map_err(|error| internal(&error))?;
+        let asked = self.crew.world().journal.step(&next, step).await;
+        // Also after a failure: it may have been recorded all the same.
         self.wakes.judge.notify_one();
+        let run = asked.map_err(|error| internal(&error))?;
         Ok(json!({ "run": run.id, "state": run.state }))
     }
 

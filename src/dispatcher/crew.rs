@@ -103,6 +103,11 @@ impl Crew {
         locked(&self.active).is_empty()
     }
 
+    /// Whether the run is being driven or waits for its turn.
+    pub fn has(&self, run: &RunId) -> bool {
+        locked(&self.active).contains_key(run) || locked(&self.queued).contains_key(run)
+    }
+
     /// Why admitted runs wait for their turn, as of the last look at the queue.
     pub fn waits(&self) -> BTreeMap<RunId, Held> {
         let queued = locked(&self.queued);

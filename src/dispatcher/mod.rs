@@ -10,6 +10,7 @@
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
+//! - [`rebuild`]: a journal that is new or older than what was done under it, compared with what the backends and the ops repo know.
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
 //! - [`sweep`]: removing what published runs left behind.
@@ -26,6 +27,7 @@ pub mod outbox;
 pub mod pickup;
 pub mod preview;
 pub mod queue;
+mod rebuild;
 pub mod report;
 pub mod service;
 pub mod settings;
@@ -38,20 +40,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::backend::Listed;
 use crate::run::journal::JournalError;
 use crate::run::record::Run;
 use crate::run::state::State;
-use crate::run::step::Step;
 use crew::{Crew, Wakes};
 use judge::{Judge, Judged};
 use lock::StateLock;
 use outbox::{Flushed, Outbox, OutboxError};
 use pickup::{Look, Pickup, PickupError};
 use settings::Settings;
-
-/// Key of the journal's named value that is set while a journal made anew has not been compared with the backends.
-const REBUILDING: &str = "rebuilding";
 
 /// How the parts fare, for `dispatch status`: the last trouble of each, until it is over.
 #[derive(Debug, Default)]
@@ -109,7 +106,13 @@ impl Dispatcher {
     /// # Errors
     /// [`PickupError`]: nothing was recorded.
     pub async fn look(&self) -> Result<Look, PickupError> {
-        let look = self.pickup.look().await?;
+        let look = match self.pickup.look().await {
+            Ok(look) => look,
+            Err(error) => {
+                self.catch_up().await?;
+                return Err(error);
+            }
+        };
         self.looked_at.send_replace(Some(self.crew.world().clock.now()));
         if !matches!(look, Look::Rewritten { .. }) && !*self.looked.borrow() {
             self.rebuild().await?;
@@ -145,6 +148,21 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// After a step of several runs failed: what was recorded all the same, and was not passed on, is passed on now.
+    async fn catch_up(&self) -> Result<(), JournalError> {
+        for run in self.crew.world().journal.unfinished().await? {
+            match run.state {
+                _ if self.crew.has(&run.id) => {}
+                State::Admitted => self.crew.enqueue(&run),
+                State::Finished | State::Rejected => self.crew.take_up(&run),
+                _ => {}
+            }
+        }
+        self.wakes.judge.notify_one();
+        self.wakes.queue.notify_one();
+        Ok(())
+    }
+
     /// Runs whose file was removed or changed before they were launched.
     async fn settle_stopped(&self) -> Result<(), JournalError> {
         for run in self.crew.world().journal.in_state(State::Finished).await? {
@@ -157,62 +175,19 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Compares a journal that was made anew with what the backends still know: what runs is adopted, and nothing is run again.
-    async fn rebuild(&self) -> Result<(), JournalError> {
-        let journal = &self.crew.world().journal;
-        let rebuilding = journal.get(REBUILDING).await?.is_some();
-        for (name, backend) in &self.crew.world().backends {
-            let listed = match backend.list().await {
-                Ok(listed) => listed,
-                Err(error) => {
-                    self.troubles.set("backend", format!("{name} cannot list its runs: {error}"));
-                    continue;
-                }
-            };
-            for found in listed {
-                self.compare(name, found, rebuilding).await?;
-            }
-        }
-        journal.set(REBUILDING, None).await
-    }
-
-    /// One run that a backend knows: published ones are cleared away, unknown ones adopted.
-    async fn compare(&self, backend: &str, found: Listed, rebuilding: bool) -> Result<(), JournalError> {
-        let journal = &self.crew.world().journal;
-        match journal.run(&found.run).await? {
-            Some(run) if run.state == State::Published => self.crew.clear_up(vec![run.id]),
-            Some(run) if run.state == State::Seen && rebuilding => self.adopt(backend, found).await?,
-            Some(_) => {}
-            None if !rebuilding => tracing::warn!(run = %found.run, backend, "a run that the journal does not know"),
-            None => {
-                let standing = journal.standing(vec![found.run.action().to_string()]).await?;
-                if standing.iter().all(Option::is_none) {
-                    self.adopt(backend, found).await?;
-                } else if let Some(backend) = self.crew.world().backends.get(backend) {
-                    // It is over: a result is only made after the end. Where that is not so, removing it is refused.
-                    let removed = backend.remove(&found.handle).await;
-                    tracing::warn!(run = %found.run, ?removed, "what was left of a run that has its result is removed");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn adopt(&self, backend: &str, found: Listed) -> Result<(), JournalError> {
-        tracing::warn!(run = %found.run, backend, "adopting a run that the lost journal knew");
-        let step = Step::Recover { handle: found.handle, backend: backend.to_owned() };
-        let run = self.crew.world().journal.step(&found.run, step).await?;
-        self.crew.take_up(&run);
-        Ok(())
-    }
-
     /// Judges all requests that were seen and are neither admitted nor refused.
     ///
     /// # Errors
     /// Any failure to read or write the journal.
     pub async fn judge(&self) -> Result<Judged, JournalError> {
         let settings = self.settings.borrow().clone();
-        let (judged, moved) = self.judge.pass(&settings.rules).await?;
+        let (judged, moved) = match self.judge.pass(&settings.rules).await {
+            Ok(passed) => passed,
+            Err(error) => {
+                self.catch_up().await?;
+                return Err(error);
+            }
+        };
         for run in &moved {
             match run.state {
                 State::Admitted => self.crew.enqueue(run),

@@ -11,8 +11,8 @@ use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::{Outcome, Run};
 use crate::run::state::State;
 use crate::run::step::Step;
-use crate::support::durable;
 use crate::support::ids::{BlobId, CommitId, RunId};
+use crate::support::{durable, fault};
 
 use super::pickup::HEAD;
 
@@ -141,7 +141,7 @@ impl Outbox {
             many => format!("dispatch: {} results", many.len()),
         };
         let names: Vec<String> = waiting.iter().map(|(run, _)| run.id.to_string()).collect();
-        Ok(format!("{subject}\n\n{}\n\n{TRAILER}: {} {}\n", names.join("\n"), tip.seq, tip.hash))
+        Ok(format!("{subject}\n\n{}\n\n{TRAILER}: {tip}\n", names.join("\n")))
     }
 
     async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {
@@ -210,7 +210,7 @@ impl Outbox {
             .zip(entries)
             .filter_map(|((run, outcome), entry)| {
                 let (action, path) = (run.id.action().to_string(), outcome.path.clone());
-                Some(StandingResult { action, path, blob: entry?.object })
+                Some(StandingResult { action, path, blob: entry?.object, attempt: run.id.attempt() })
             })
             .collect();
         Ok(Sighting { head: Some(commit.clone()), results, ..Sighting::default() })
@@ -218,8 +218,10 @@ impl Outbox {
 
     fn keep_aside(&self, run: &Run, outcome: &Outcome) -> Result<String, OutboxError> {
         let path = self.aside.join(format!("{}.result.json", run.id));
-        let written =
-            std::fs::create_dir_all(&self.aside).and_then(|()| durable::replace(&path, outcome.result.as_bytes()));
+        let written = fault::point("outbox.aside.before")
+            .and_then(|()| std::fs::create_dir_all(&self.aside))
+            .and_then(|()| durable::replace(&path, outcome.result.as_bytes()))
+            .and_then(|()| fault::point("outbox.aside.after"));
         written.map_err(|source| OutboxError::Aside { path: path.clone(), source })?;
         tracing::warn!(run = %run.id, kept = %path.display(), "another result stands in the ops repo; ours is kept aside");
         Ok(path.display().to_string())

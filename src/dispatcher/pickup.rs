@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::action::result::ActionResult;
+use crate::backend::BackendError;
 use crate::config::Config;
-use crate::ops::{Change, Mirror, Mode, OpsError};
+use crate::ops::{Blob, Change, Mirror, Mode, OpsError};
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::Run;
 use crate::run::settle::ResultPaths;
@@ -52,6 +54,9 @@ pub enum PickupError {
     /// The journal.
     #[error("what was seen could not be recorded")]
     Journal(#[from] JournalError),
+    /// A backend: while the journal is being rebuilt, nothing may begin before it has said what runs.
+    #[error("the journal is being rebuilt, and a backend cannot say what runs")]
+    Backend(#[from] BackendError),
 }
 
 /// What is needed to look.
@@ -146,17 +151,55 @@ impl Pickup {
         let latest = self.journal.latest(open.clone()).await?;
         let standing = self.journal.standing(names).await?;
         let known = open.into_iter().zip(latest.into_iter().zip(standing)).collect();
-        let (sighting, notes) = sighting(&head, entries, &known);
+        let (mut sighting, notes) = sighting(&head, entries, &known);
+        self.note_attempts(&mut sighting.results).await?;
         let requests =
             sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
         self.journal.sight(sighting).await?;
-        self.journal.set(REWRITTEN, None).await?;
         for note in notes {
             tracing::warn!(path = %note.path, "{}", note.what);
             let data = serde_json::json!({ "path": note.path, "what": note.what, "head": head.as_str() });
             self.journal.note("set_aside", data).await?;
         }
         Ok(Look::Moved { head, requests })
+    }
+}
+
+/// Bytes of a result that are read to learn its attempt; ours are far smaller.
+const RESULT_LIMIT: u64 = 1 << 20;
+
+impl Pickup {
+    /// Notes of which attempt the results are, for actions that are tried once more: a retry whose own result stands already, as
+    /// after the journal was restored from an older copy, must not begin. The others are not read: there may be 100,000.
+    async fn note_attempts(&self, results: &mut [StandingResult]) -> Result<(), PickupError> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        let retries: BTreeSet<String> = self
+            .journal
+            .unfinished()
+            .await?
+            .into_iter()
+            .filter(|run| run.id.attempt() > 1)
+            .map(|run| run.id.action().to_string())
+            .collect();
+        for result in results.iter_mut().filter(|result| retries.contains(&result.action)) {
+            result.attempt = self.attempt_of(result).await?;
+        }
+        Ok(())
+    }
+
+    /// The attempt that a standing result is of. One that is no result of ours stands for all of them.
+    ///
+    /// # Errors
+    /// The mirror cannot be read.
+    pub async fn attempt_of(&self, standing: &StandingResult) -> Result<u32, OpsError> {
+        let blobs = self.mirror.blobs(std::slice::from_ref(&standing.blob), RESULT_LIMIT).await?;
+        let attempt = match blobs.get(&standing.blob) {
+            Some(Blob::Whole(bytes)) => serde_json::from_slice::<ActionResult>(bytes).ok().map(|result| result.attempt),
+            _ => None,
+        };
+        Ok(attempt.unwrap_or(u32::MAX))
     }
 }
 
@@ -242,7 +285,7 @@ fn sighting(head: &CommitId, entries: Entries, known: &Known) -> (Sighting, Vec<
             (Some(_) | None, None) | (None, Some(_)) => {}
         }
     }
-    let result = |(action, (path, blob))| StandingResult { action, path, blob };
+    let result = |(action, (path, blob))| StandingResult { action, path, blob, attempt: 0 };
     let sighting = Sighting {
         head: Some(head.clone()),
         results: entries.results.into_iter().map(result).collect(),

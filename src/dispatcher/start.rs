@@ -17,9 +17,10 @@ use super::crew::{Crew, Wakes};
 use super::judge::Judge;
 use super::lock::{LockError, StateLock};
 use super::outbox::Outbox;
-use super::pickup::{Line, Pickup};
+use super::pickup::{HEAD, Line, Pickup};
+use super::rebuild::REBUILDING;
 use super::settings::Settings;
-use super::{Dispatcher, REBUILDING, Troubles};
+use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
 use crate::backend::local::{LocalBackend, LocalSettings};
@@ -35,7 +36,7 @@ use crate::run::life::World;
 use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::durable;
+use crate::support::{durable, fault};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -147,7 +148,6 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
 
 /// A missing journal is made; a damaged one is set aside, with its name saying when, and made anew.
 async fn open_journal(path: &Path, clock: &Arc<dyn Clock>) -> Result<Journal, StartError> {
-    let fresh = !path.exists();
     let journal = match Journal::open(path, Arc::clone(clock)) {
         Err(JournalError::Corrupt { detail, .. }) => {
             let aside = set_aside(path, clock.as_ref())?;
@@ -155,13 +155,13 @@ async fn open_journal(path: &Path, clock: &Arc<dyn Clock>) -> Result<Journal, St
             let journal = Journal::open(path, Arc::clone(clock))?;
             let data = serde_json::json!({ "detail": detail, "kept": aside.display().to_string() });
             journal.note("journal_damaged", data).await?;
-            journal.set(REBUILDING, Some("damaged".to_owned())).await?;
-            return Ok(journal);
+            journal
         }
         other => other?,
     };
-    if fresh {
-        journal.set(REBUILDING, Some("missing".to_owned())).await?;
+    // Not asked of the file: a start that was cut short leaves one behind that knows nothing either.
+    if journal.get(HEAD).await?.is_none() {
+        journal.set(REBUILDING, Some("new".to_owned())).await?;
     }
     Ok(journal)
 }
@@ -169,14 +169,17 @@ async fn open_journal(path: &Path, clock: &Arc<dyn Clock>) -> Result<Journal, St
 fn set_aside(path: &Path, clock: &dyn Clock) -> Result<PathBuf, StartError> {
     let aside = path.with_extension(format!("db.damaged-{}", clock.now().as_second()));
     let failed = |source| StartError::StateDirectory { path: path.to_owned(), source };
-    for suffix in ["-wal", "-shm"] {
+    fault::point("journal.set_aside.before").map_err(failed)?;
+    // The database goes first: cut short here, the files beside it are of no database, and SQLite removes them. Without them it
+    // might open as the older journal that it was before its last steps.
+    for suffix in ["", "-wal", "-shm"] {
         let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
         match std::fs::rename(with(path), with(&aside)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
+        fault::point("journal.set_aside.after").map_err(failed)?;
     }
-    std::fs::rename(path, &aside).map_err(failed)?;
     durable::sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
     Ok(aside)
 }

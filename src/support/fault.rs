@@ -36,6 +36,20 @@ pub fn twice() -> bool {
     }
 }
 
+/// How many seconds a minute of a time limit has. A test cannot wait for a real one: with the `fault-points` feature,
+/// `DISPATCH_FAULT_MINUTE=1` makes it one second, so that `timeout_minutes = 1` is over in a moment.
+pub fn seconds_per_minute() -> u64 {
+    #[cfg(feature = "fault-points")]
+    {
+        let wish = std::env::var("DISPATCH_FAULT_MINUTE").ok();
+        wish.and_then(|seconds| seconds.parse().ok()).unwrap_or(60)
+    }
+    #[cfg(not(feature = "fault-points"))]
+    {
+        60
+    }
+}
+
 #[cfg(feature = "fault-points")]
 mod imp {
     use std::collections::HashMap;
@@ -73,7 +87,8 @@ mod imp {
         use std::io::Write as _;
         let Some(path) = std::env::var_os("DISPATCH_FAULT_TRACE") else { return };
         if let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path) {
-            let _ = writeln!(file, "{name}");
+            // In one write: several processes trace into the same file.
+            let _ = file.write_all(format!("{name}\n").as_bytes());
         }
     }
 

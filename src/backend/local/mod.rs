@@ -34,6 +34,7 @@ use self::process::Life;
 use super::{Backend, BackendError, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
+use crate::support::fault;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::watch::{Watched, Watcher};
 
@@ -134,6 +135,17 @@ impl LocalBackend {
         fs::write(&probe, b"probe")?;
         fs::remove_file(&probe)
     }
+
+    /// A removal that was cut short has left a directory that no run is found under any more.
+    fn finish_removals(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.settings.runs_dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(REMOVING) {
+                remove::tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -145,6 +157,7 @@ impl Backend for LocalBackend {
     async fn check(&self) -> Result<(), BackendError> {
         let runs = self.settings.runs_dir.display();
         self.try_out().map_err(io_error(format!("writing to {runs}")))?;
+        self.finish_removals().map_err(io_error("finishing removals that were cut short"))?;
         let disk = statvfs(&self.settings.runs_dir)
             .map_err(|errno| io_error(format!("asking for the space on {runs}"))(errno.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -222,12 +235,14 @@ impl Backend for LocalBackend {
         }
         // Renamed first: a directory that is half removed would let `find` answer for launches that it no longer shows.
         let aside = self.settings.runs_dir.join(format!("{REMOVING}{key}"));
+        fault::point("local.remove.before").map_err(io_error("setting the run directory aside"))?;
         match fs::rename(self.of_key(&key), &aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error("setting the run directory aside")(error));
             }
             _ => {}
         }
+        fault::point("local.remove.after").map_err(io_error("removing the run directory"))?;
         let removal = tokio::task::spawn_blocking(move || remove::tree(&aside)).await;
         removal.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(io_error("removing the run directory"))
     }

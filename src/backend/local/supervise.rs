@@ -96,7 +96,10 @@ async fn follow(dir: &LaunchDir, launch: &LaunchFile, document: Zeroizing<Vec<u8
     }
     let own = Identity::own().map_err(SuperviseError::Record)?;
     // Not synced: after a power cut there is no supervisor to look for, and whether the run began is the fence's to tell.
-    layout::write_in_passing(&dir.supervisor_file(), &own).map_err(SuperviseError::Record)?;
+    fault::point("local.record.before")
+        .and_then(|()| layout::write_in_passing(&dir.supervisor_file(), &own))
+        .and_then(|()| fault::point("local.record.after"))
+        .map_err(SuperviseError::Record)?;
     // The dispatcher may be gone by now; the run goes on without it.
     let _ = io::stdout().write_all(handover::READY).and_then(|()| io::stdout().flush());
 

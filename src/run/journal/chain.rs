@@ -51,6 +51,21 @@ pub struct Tip {
     pub hash: String,
 }
 
+/// `<number> <hash>`, as commits of results have it.
+impl std::fmt::Display for Tip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.seq, self.hash)
+    }
+}
+
+impl Tip {
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    pub fn read(text: &str) -> Option<Self> {
+        let (seq, hash) = text.trim().split_once(' ')?;
+        Some(Self { seq: seq.parse().ok()?, hash: hash.to_owned() })
+    }
+}
+
 /// The end of the chain.
 ///
 /// # Errors

@@ -118,12 +118,14 @@ pub struct StandingResult {
     pub path: String,
     /// Its blob.
     pub blob: BlobId,
+    /// The attempt that it is of; 0 where nobody had a reason to look.
+    pub attempt: u32,
 }
 
 /// What one look at the ops repo brought: recorded in one piece, together with how far it got.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
-    /// The head that was looked at.
+    /// The head that was looked at. What was known of a rewritten branch is over with it.
     pub head: Option<CommitId>,
     /// Results that appeared or changed.
     pub results: Vec<StandingResult>,
@@ -219,7 +221,9 @@ impl Journal {
     /// Any failure to write.
     pub async fn note(&self, kind: &'static str, data: serde_json::Value) -> Result<(), JournalError> {
         let at = self.clock.now();
-        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await
+        fault::point("journal.note.before")?;
+        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await?;
+        Ok(fault::point("journal.note.after")?)
     }
 
     /// Sets a named value (`head`, `rewritten`); `None` removes it.
@@ -227,7 +231,9 @@ impl Journal {
     /// # Errors
     /// Any failure to write.
     pub async fn set(&self, key: &'static str, value: Option<String>) -> Result<(), JournalError> {
-        self.call(move |connection| store::set(connection, key, value.as_deref())).await
+        fault::point("journal.set.before")?;
+        self.call(move |connection| store::set(connection, key, value.as_deref())).await?;
+        Ok(fault::point("journal.set.after")?)
     }
 
     /// A named value.
@@ -285,6 +291,14 @@ impl Journal {
     /// Any failure to read.
     pub async fn tip(&self) -> Result<chain::Tip, JournalError> {
         self.call(chain::tip).await
+    }
+
+    /// The hash of the event `seq`; `None` where there is no such event.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn hash_of(&self, seq: i64) -> Result<Option<String>, JournalError> {
+        self.call(move |connection| chain::hash_of(connection, seq)).await
     }
 
     /// The latest run of each of these actions.

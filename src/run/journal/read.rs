@@ -153,9 +153,13 @@ fn events_where(connection: &Connection, which: &str, with: impl Params) -> Resu
 /// # Errors
 /// Any failure to read.
 pub fn standing(connection: &Connection, action: &str) -> Result<Option<StandingResult>, JournalError> {
-    let row: Option<(String, String)> = connection
-        .prepare_cached("SELECT path, blob FROM results WHERE action = ?1")
-        .and_then(|mut statement| statement.query_row([action], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+    let row: Option<(String, String, u32)> = connection
+        .prepare_cached("SELECT path, blob, attempt FROM results WHERE action = ?1")
+        .and_then(|mut statement| {
+            statement.query_row([action], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()
+        })
         .map_err(JournalError::statement("read what stands in the ops repo"))?;
-    Ok(row.and_then(|(path, blob)| Some(StandingResult { action: action.to_owned(), path, blob: blob.parse().ok()? })))
+    Ok(row.and_then(|(path, blob, attempt)| {
+        Some(StandingResult { action: action.to_owned(), path, blob: blob.parse().ok()?, attempt })
+    }))
 }

@@ -15,7 +15,8 @@ use crate::support::ids::RunId;
 
 /// One script for each format; the format of a file is how many of them it has seen. A change of the format is a new
 /// script at the end, never an edit of one above it.
-const FORMATS: [&str; 1] = ["
+const FORMATS: [&str; 2] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE runs (
         id TEXT PRIMARY KEY, action TEXT NOT NULL, attempt INTEGER NOT NULL, ord INTEGER NOT NULL UNIQUE,
@@ -29,7 +30,9 @@ const FORMATS: [&str; 1] = ["
     );
     CREATE INDEX events_of_run ON events (run, seq);
     CREATE TABLE results (action TEXT PRIMARY KEY, path TEXT NOT NULL, blob TEXT NOT NULL) WITHOUT ROWID;
-"];
+",
+    "ALTER TABLE results ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;",
+];
 
 /// Milliseconds that a statement waits for another process's lock (a reader of ours holds none for long).
 const BUSY_MS: u64 = 5_000;
@@ -173,8 +176,13 @@ fn unreadable_sql(error: serde_json::Error) -> rusqlite::Error {
 pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp) -> Result<(), JournalError> {
     for result in &sighting.results {
         connection
-            .prepare_cached("INSERT INTO results VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET path = ?2, blob = ?3")
-            .and_then(|mut statement| statement.execute([&result.action, &result.path, result.blob.as_str()]))
+            .prepare_cached(
+                "INSERT INTO results VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET path = ?2, blob = ?3, attempt = ?4",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![result.action, result.path, result.blob.as_str(), result.attempt])
+            })
             .map_err(JournalError::statement("keep what stands in the ops repo"))?;
     }
     for action in &sighting.results_gone {
@@ -186,7 +194,10 @@ pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp)
         self::step(connection, run, step, at)?;
     }
     match &sighting.head {
-        Some(head) => set(connection, "head", Some(head.as_str())),
+        Some(head) => {
+            set(connection, "head", Some(head.as_str()))?;
+            set(connection, "rewritten", None)
+        }
         None => Ok(()),
     }
 }

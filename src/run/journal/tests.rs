@@ -113,6 +113,7 @@ async fn what_was_seen_and_how_far_was_looked_are_one_record() {
         action: "old".to_owned(),
         path: "vault/actions/old.result.json".to_owned(),
         blob: "c".repeat(40).parse().unwrap(),
+        attempt: 2,
     };
     let sighting = Sighting {
         head: Some("d".repeat(40).parse().unwrap()),

@@ -7,6 +7,7 @@ use super::{Driven, LifeError, Stride, World, revoke};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, BackendError, Found};
 use crate::grant::{Grant, GrantError};
+use crate::run::journal::StandingResult;
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step};
@@ -53,13 +54,12 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
 /// A result that stands in the ops repo although this run has none: it was written by somebody else, or by this dispatcher
 /// in a time that its journal, restored from an older copy, does not remember. Either way the action counts as done.
 async fn standing_result(world: &World, run: &Run) -> Result<Option<String>, LifeError> {
-    if run.id.attempt() > 1 {
-        return Ok(None);
-    }
     let standing = world.journal.standing(vec![run.id.action().to_string()]).await.map_err(LifeError::journal(run))?;
     let words =
         |path| format!("a result that this journal does not know of stands at {path}: the action counts as done");
-    Ok(standing.into_iter().flatten().next().map(|result| words(result.path)))
+    // The result of an earlier attempt is what a retry is there to replace.
+    let of_this = |result: &StandingResult| run.id.attempt() == 1 || result.attempt >= run.id.attempt();
+    Ok(standing.into_iter().flatten().find(of_this).map(|result| words(result.path)))
 }
 
 fn returned(reason: Reason, message: String) -> Stride {
@@ -105,7 +105,13 @@ async fn launch(
             world.step(run, Step::Start { handle }).await?;
             Ok(Stride::Again)
         }
-        Err(BackendError::Ambiguous { .. }) => resolve(world, run).await,
+        Err(error @ BackendError::Ambiguous { .. }) => {
+            let stride = resolve(world, run).await?;
+            // Nothing came of it: the next try waits, so that a backend that always breaks off is not asked without a pause.
+            let now = world.journal.run(&run.id).await.map_err(LifeError::journal(run))?;
+            let returned_to_queue = now.is_some_and(|run| run.state == State::Admitted);
+            Ok(if returned_to_queue { returned(Reason::BackendUnavailable, error.to_string()) } else { stride })
+        }
         Err(error @ BackendError::Refused { .. }) => {
             let how = Finish::NotStarted { reason: Reason::LaunchRefused, message: error.to_string() };
             finish(world, run, how).await
@@ -119,8 +125,10 @@ async fn launch(
 
 fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) -> Option<Envelope> {
     let admitted = run.admitted.as_ref()?;
-    let limits =
-        Limits { timeout_seconds: u64::from(admitted.timeout_minutes) * 60, grace_seconds: world.grace.as_secs() };
+    let limits = Limits {
+        timeout_seconds: u64::from(admitted.timeout_minutes) * fault::seconds_per_minute(),
+        grace_seconds: world.grace.as_secs(),
+    };
     let context_files = admitted.formula.context_files.iter().map(|(path, pinned)| (path.clone(), pinned.into()));
     Some(Envelope {
         protocol: PROTOCOL,

@@ -6,11 +6,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Driven, LifeError, Stride, Wishes, World, begin};
-use crate::backend::{Backend, Ended, Handle, Observation};
+use crate::action::reason::Reason;
+use crate::backend::{Backend, Ended, Found, Handle, Observation};
 use crate::run::log::{LogError, LogWriter};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step, StopCause};
+use crate::support::fault;
 
 /// News that may wait to be written to the log before the backend is made to wait.
 const NEWS: usize = 64;
@@ -37,6 +39,13 @@ enum Turn {
 pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Result<Stride, LifeError> {
     let Some(handle) = run.handle.clone() else { return begin::resolve(world, run).await };
     let backend = world.backend(run)?;
+    if let Some(key) = run.launch_key()
+        && backend.find(&key).await.map_err(LifeError::backend(run))? == Found::NotLaunched
+    {
+        let message = "the backend does not know of this run any more".to_owned();
+        world.step(run, Step::Finish { how: Finish::Lost { reason: Reason::ExitUnknown, message } }).await?;
+        return Ok(Stride::Again);
+    }
     let mut log = world.log_of(run)?;
     let cursor = log.cursor().clone();
     let (sender, mut news) = mpsc::channel(NEWS);
@@ -102,7 +111,8 @@ impl Asked {
         if run.state == State::Cancelling {
             return Self { to_stop: false, deadline: Instant::now() };
         }
-        let limit = run.admitted.as_ref().map(|admitted| Duration::from_secs(u64::from(admitted.timeout_minutes) * 60));
+        let minutes = run.admitted.as_ref().map(|admitted| u64::from(admitted.timeout_minutes));
+        let limit = minutes.map(|minutes| Duration::from_secs(minutes * fault::seconds_per_minute()));
         let begun = run.started_at.unwrap_or_else(|| world.clock.now());
         let gone = Duration::try_from(world.clock.now().duration_since(begun)).unwrap_or_default();
         let left = limit.map_or(NEVER, |limit| (limit + 2 * world.grace + MARGIN).saturating_sub(gone));
