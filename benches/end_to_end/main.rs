@@ -74,7 +74,9 @@ fn main() -> ExitCode {
     for (name, measure) in SCENARIOS {
         if words.is_empty() || words.iter().any(|word| name.contains(word.as_str())) {
             eprintln!("measuring: {name}");
-            rows.extend(measure(effort));
+            let measured = measure(effort);
+            eprintln!("{}", table::text(&measured));
+            rows.extend(measured);
         }
     }
     println!("{}", if given("--json") { table::json(&rows) } else { table::text(&rows) });

@@ -21,6 +21,8 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
 }
 
 fn of_size(count: u32, layout: Layout, effort: Effort) -> Vec<Row> {
+    let name = format!("{count} settled, {}", layout.word());
+    eprintln!("measuring: {name}");
     let world = World::new();
     world.repo.settle(count, layout);
     let setup = Setup { layout, ..Setup::default() };
@@ -37,7 +39,6 @@ fn of_size(count: u32, layout: Layout, effort: Effort) -> Vec<Row> {
     let heads = heads(&world, &mut service, effort);
     let (later, _) = memory(service.pid());
 
-    let name = format!("{count} settled, {}", layout.word());
     let row = |what: &str, unit, goal, samples| Row::new(format!("{name}: {what}"), unit, goal, samples);
     vec![
         row("first start of all, with its clone", "s", Goal::None, vec![all]),
