@@ -64,8 +64,16 @@ pub struct Outbox {
     pub journal: Journal,
     /// Where results are kept that must not be pushed.
     pub aside: PathBuf,
-    /// A head that is believed to be the remote's; not known after a start and after a push that did not succeed.
-    base: Option<CommitId>,
+    /// What was pushed last.
+    pushed: Option<Pushed>,
+}
+
+/// A commit that was pushed, and how far the looks at the ops repo had got by then: while they have not got further, it is the
+/// latest head that is known.
+#[derive(Debug)]
+struct Pushed {
+    commit: CommitId,
+    looked: Option<CommitId>,
 }
 
 /// What is to become of one waiting result.
@@ -76,9 +84,9 @@ enum Fate {
 }
 
 impl Outbox {
-    /// An outbox that first looks at the remote.
+    /// An outbox that has pushed nothing yet.
     pub fn new(mirror: Mirror, journal: Journal, aside: PathBuf) -> Self {
-        Self { mirror, journal, aside, base: None }
+        Self { mirror, journal, aside, pushed: None }
     }
 
     /// Brings whatever is settled to the ops repo, once.
@@ -96,22 +104,43 @@ impl Outbox {
         if waiting.is_empty() {
             return Ok(Flushed::Nothing);
         }
-        let base = match self.base.take() {
-            Some(base) => base,
-            None => self.mirror.fetch().await?,
-        };
-        let fates = self.fates(&base, &waiting).await?;
+        if let Some(base) = self.believed().await? {
+            match self.attempt(base, &waiting).await {
+                // Somebody else was faster, or the mirror does not have it: that costs a fetch, but no pause.
+                Ok(Flushed::TryAgain(_)) | Err(OutboxError::Ops(_)) => {}
+                ended => return ended,
+            }
+        }
+        let base = self.mirror.fetch().await?;
+        self.attempt(base, &waiting).await
+    }
+
+    /// A head that is most likely the remote's; none before the first look, and after a push that did not succeed.
+    async fn believed(&mut self) -> Result<Option<CommitId>, JournalError> {
+        let looked = self.looked().await?;
+        Ok(match self.pushed.take() {
+            Some(pushed) if pushed.looked == looked => Some(pushed.commit),
+            _ => looked,
+        })
+    }
+
+    async fn looked(&self) -> Result<Option<CommitId>, JournalError> {
+        Ok(self.journal.get(HEAD).await?.and_then(|head| head.parse().ok()))
+    }
+
+    async fn attempt(&mut self, base: CommitId, waiting: &[(Run, Outcome)]) -> Result<Flushed, OutboxError> {
+        let fates = self.fates(&base, waiting).await?;
         let files: Vec<NewFile> = waiting
             .iter()
             .zip(&fates)
             .filter(|(_, fate)| matches!(fate, Fate::Write))
             .map(|((_, outcome), _)| NewFile { path: outcome.path.clone(), bytes: outcome.result.clone().into_bytes() })
             .collect();
-        let commit = match self.push(&base, &files, &waiting).await? {
+        let commit = match self.push(&base, &files, waiting).await? {
             Ok(commit) => commit,
             Err(flushed) => return Ok(flushed),
         };
-        self.record(&base, commit, &waiting, &fates).await
+        self.record(&base, commit, waiting, &fates).await
     }
 
     async fn push(
@@ -188,10 +217,10 @@ impl Outbox {
         let published = steps.iter().map(|(id, _)| id.clone()).collect();
         self.journal.steps("publish", steps).await?;
         // The results that we have just pushed are no news: dealt with here, they cost the next look nothing.
-        if self.journal.get(HEAD).await?.as_deref() == Some(base.as_str()) && commit != *base {
+        if self.looked().await?.as_ref() == Some(base) && commit != *base {
             self.journal.sight(self.own(&commit, waiting, fates).await?).await?;
         }
-        self.base = Some(commit);
+        self.pushed = Some(Pushed { looked: self.looked().await?, commit });
         Ok(Flushed::Published(published))
     }
 

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -45,6 +46,9 @@ const STDERR_LIMIT: usize = 4096;
 /// git, in one bare repository.
 #[derive(Debug)]
 pub(super) struct Git {
+    /// With its folder: a program that has to be looked for in a changed `PATH` is started by a full `fork`, which costs the more
+    /// the more memory this process has.
+    program: PathBuf,
     folder: PathBuf,
     environment: Variables,
     deadlines: Deadlines,
@@ -169,7 +173,8 @@ impl Git {
     /// git in `folder`; its home is a folder in there, so that nobody's settings apply.
     pub(super) fn new(folder: &Path, deadlines: Deadlines) -> Self {
         let environment = environment::base(&folder.join("home"), &|name| std::env::var_os(name));
-        Self { folder: folder.to_owned(), environment, deadlines, started: AtomicU64::new(0) }
+        let program = found("git", &environment);
+        Self { program, folder: folder.to_owned(), environment, deadlines, started: AtomicU64::new(0) }
     }
 
     /// The repository.
@@ -209,7 +214,7 @@ impl Git {
     fn spawn(&self, call: &Call<'_>) -> Result<Child, OpsError> {
         self.started.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(verb = call.verb, "git");
-        Command::new("git")
+        Command::new(&self.program)
             .arg("--git-dir")
             .arg(&self.folder)
             .arg(call.verb)
@@ -227,6 +232,14 @@ impl Git {
             .spawn()
             .map_err(|source| OpsError::Start { program: "git", source })
     }
+}
+
+/// Where `name` stands in the search path of `variables`; the bare name where it does not, so that starting it says so.
+fn found(name: &str, variables: &Variables) -> PathBuf {
+    let path = variables.iter().find(|(variable, _)| variable == "PATH").map(|(_, path)| path.as_os_str());
+    let mut places = std::env::split_paths(path.unwrap_or_default()).map(|folder| folder.join(name));
+    let runs = |place: &PathBuf| place.is_absolute() && place.is_file() && access(place, Access::EXEC_OK).is_ok();
+    places.find(runs).unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// Feeds and reads at the same time: git may answer before it has read everything.

@@ -64,9 +64,29 @@ pub(super) async fn entries(git: &Git, commit: &CommitId, folder: &str) -> Resul
     tree::listing(&git.run(call).await?.success()?)
 }
 
-/// The entry at each path, in the order asked; reads each folder named once.
+/// Up to so many paths git looks for them itself: a folder of a flat layout holds a hundred thousand entries, and then most of
+/// what it costs to read it here is to hand it over. git compares each entry with each path, so it must not be many.
+const FEW: usize = 16;
+
+/// The entry at each path, in the order asked.
 pub(super) async fn lookup(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     paths.iter().try_for_each(|path| check_path(path))?;
+    if (1..=FEW).contains(&paths.len()) {
+        lookup_few(git, commit, paths).await
+    } else {
+        lookup_many(git, commit, paths).await
+    }
+}
+
+async fn lookup_few(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
+    let call = Call::new("ls-tree").args(["-z", "--full-tree", commit.as_str(), "--"]).args(paths);
+    let entries = tree::listing(&git.run(call).await?.success()?)?;
+    let found = |path: &String| entries.iter().find(|entry| entry.path.as_bytes() == path.as_bytes()).cloned();
+    Ok(paths.iter().map(found).collect())
+}
+
+/// Reads each folder named once.
+async fn lookup_many(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     let mut folders: BTreeMap<&str, BTreeMap<&[u8], &str>> = BTreeMap::new();
     for path in paths {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -1,0 +1,144 @@
+//! The ops repo of a bench: a bare repository into which commits are put by `git fast-import`, as a forge merges, without a
+//! work tree.
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+
+/// A bare repository with the branch `main`.
+#[derive(Debug)]
+pub(crate) struct Repo(PathBuf);
+
+/// Where results of earlier days stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Flat,
+    Dated,
+}
+
+impl Layout {
+    /// Its word in the config.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::Dated => "dated",
+        }
+    }
+}
+
+impl Repo {
+    /// A new one, with formulas and a policy in it.
+    pub(crate) fn new(folder: &Path) -> Self {
+        let this = Self(folder.to_owned());
+        run(Command::new("git").args(["init", "--quiet", "--bare", "-b", "main"]).arg(folder));
+        this.land(&[
+            ("formulas/quick.sh".to_owned(), "true\n".to_owned()),
+            ("formulas/tell.sh".to_owned(), "echo $EPOCHREALTIME\n".to_owned()),
+            ("formulas/second.sh".to_owned(), "sleep 1\n".to_owned()),
+            ("vault/policy.toml".to_owned(), "[tiers]\nquick = \"low\"\ntell = \"low\"\nsecond = \"low\"\n".to_owned()),
+        ]);
+        this
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Puts `files` on the branch as one commit, and answers when it moved.
+    pub(crate) fn land(&self, files: &[(String, String)]) -> Timestamp {
+        self.import(|stream| {
+            for (path, text) in files {
+                write!(stream, "M 100644 inline {path}\ndata {}\n{text}\n", text.len()).unwrap();
+            }
+        });
+        self.moved_at()
+    }
+
+    /// Actions `<name>-<number>` of `formula`.
+    pub(crate) fn land_actions(&self, name: &str, count: u32, formula: &str) -> Timestamp {
+        let files: Vec<_> = (0..count).map(|number| action(&format!("{name}-{number}"), formula, "[]")).collect();
+        self.land(&files)
+    }
+
+    /// `count` actions of earlier days with their results, in one stream.
+    pub(crate) fn settle(&self, count: u32, layout: Layout) {
+        self.import(|stream| {
+            for number in 0..count {
+                let id = format!("settled-{number:06}");
+                let (path, text) = action(&id, "quick", "[]");
+                write!(stream, "M 100644 inline {path}\ndata {}\n{text}\n", text.len()).unwrap();
+                let folder = match layout {
+                    Layout::Flat => "vault/actions".to_owned(),
+                    Layout::Dated => format!("vault/results/{}/{:02}", 2018 + number / 12_000, number / 1_000 % 12 + 1),
+                };
+                let text = result(&id);
+                write!(stream, "M 100644 inline {folder}/{id}.result.json\ndata {}\n{text}\n", text.len()).unwrap();
+            }
+        });
+    }
+
+    fn import(&self, commands: impl FnOnce(&mut dyn std::io::Write)) {
+        let mut git = Command::new("git")
+            .arg("--git-dir")
+            .arg(&self.0)
+            .args(["fast-import", "--quiet", "--date-format=now", "--done"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stream = BufWriter::new(git.stdin.take().unwrap());
+        write!(stream, "commit refs/heads/main\ncommitter A <a@example.com> now\ndata 4\nland\n").unwrap();
+        if self.reference().exists() {
+            write!(stream, "from refs/heads/main^0\n").unwrap();
+        }
+        commands(&mut stream);
+        write!(stream, "\ndone\n").unwrap();
+        drop(stream.into_inner().unwrap());
+        assert!(git.wait().unwrap().success());
+    }
+
+    fn reference(&self) -> PathBuf {
+        self.0.join("refs/heads/main")
+    }
+
+    /// When the branch moved last.
+    fn moved_at(&self) -> Timestamp {
+        fs::metadata(self.reference()).unwrap().modified().unwrap().try_into().unwrap()
+    }
+
+    /// How many commits the branch has.
+    pub(crate) fn commits(&self) -> u64 {
+        let mut git = Command::new("git");
+        let text = run(git.arg("--git-dir").arg(&self.0).args(["rev-list", "--count", "main"]));
+        text.trim().parse().unwrap()
+    }
+
+    /// The text of a file on the branch.
+    pub(crate) fn show(&self, path: &str) -> String {
+        run(Command::new("git").arg("--git-dir").arg(&self.0).args(["show", &format!("main:{path}")]))
+    }
+}
+
+/// An action's path and text.
+pub(crate) fn action(id: &str, formula: &str, secrets: &str) -> (String, String) {
+    let text = format!("id = \"{id}\"\nformula = \"{formula}\"\ncontext = \"bench\"\nsecrets = {secrets}\n");
+    (format!("vault/actions/{id}.toml"), text)
+}
+
+/// About as long as results are.
+fn result(id: &str) -> String {
+    format!(
+        "{{\n  \"id\": \"{id}\",\n  \"exit_code\": 0,\n  \"timestamp\": \"2026-01-01T00:00:00Z\",\n  \"logs\": \"\",\n  \
+         \"schema\": 1,\n  \"state\": \"succeeded\",\n  \"message\": \"{}\"\n}}\n",
+        "the formula exited with 0; ".repeat(25)
+    )
+}
+
+/// Runs a command that succeeds, and answers what it printed.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "{command:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
