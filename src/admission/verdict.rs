@@ -119,7 +119,9 @@ fn refusal(deciding: &Check, checks: &[Check], snapshot: &Snapshot, reading: &Re
 fn rejected(reason: Reason, checks: &[Check], snapshot: &Snapshot, reading: &Reading) -> Verdict {
     let failed = checks.iter().filter(|check| matches!(check.judgement, Judgement::Fail { .. }));
     let message = failed.map(|check| check.message.as_str()).collect::<Vec<_>>().join("\n");
-    if snapshot.entry.id().is_none() || matches!(snapshot.arrival, Arrival::LocalFile) {
+    // Beside the other action's, a result whose name differs only by case would be the same file to some checkouts.
+    let nameless = snapshot.entry.id().is_none() || reason == Reason::IdCaseCollision;
+    if nameless || matches!(snapshot.arrival, Arrival::LocalFile) {
         return Verdict::SetAside { reason, message };
     }
     let diagnostics = reading.action.as_ref().err().and_then(|refusal| refusal.diagnostics.clone());

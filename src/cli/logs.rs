@@ -159,15 +159,15 @@ struct News {
 
 impl News {
     fn new(state_dir: &Path) -> Result<Self, CliError> {
-        let watcher = Watcher::new().map_err(unwatchable)?;
-        let journal = watcher.watch(state_dir).map_err(unwatchable)?;
+        let watcher = Watcher::new().map_err(|error| unwatchable(&error))?;
+        let journal = watcher.watch(state_dir).map_err(|error| unwatchable(&error))?;
         Ok(Self { watcher, folder: state_dir.join("logs"), journal, logs: None })
     }
 
     /// The folder of logs is made with the first of them.
     fn also_watch_logs(&mut self) -> Result<(), CliError> {
         if self.logs.is_none() && self.folder.exists() {
-            self.logs = Some(self.watcher.watch(&self.folder).map_err(unwatchable)?);
+            self.logs = Some(self.watcher.watch(&self.folder).map_err(|error| unwatchable(&error))?);
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl News {
     }
 }
 
-fn unwatchable(error: std::io::Error) -> CliError {
+fn unwatchable(error: &std::io::Error) -> CliError {
     let words = CliError::new(Kind::Failed, "the log cannot be followed").caused_by(&error);
     words.hint("the limits are `fs.inotify.max_user_instances` and `fs.inotify.max_user_watches`")
 }

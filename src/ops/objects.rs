@@ -71,7 +71,10 @@ const FEW: usize = 16;
 /// The entry at each path, in the order asked.
 pub(super) async fn lookup(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     paths.iter().try_for_each(|path| check_path(path))?;
-    if (1..=FEW).contains(&paths.len()) {
+    // Of a folder and a path inside it, `git ls-tree` names only the latter.
+    let nested =
+        |path: &String| paths.iter().any(|other| other.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/')));
+    if (1..=FEW).contains(&paths.len()) && !paths.iter().any(nested) {
         lookup_few(git, commit, paths).await
     } else {
         lookup_many(git, commit, paths).await

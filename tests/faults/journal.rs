@@ -180,7 +180,8 @@ fn retried(copy_at: &str) -> World {
     keep_copy(&world);
     if copy_at == "before" {
         let serving = world.serve(&[]);
-        assert!(world.command("retry ok-1").output().unwrap().status.success());
+        let asked = world.command("retry ok-1").output().unwrap();
+        assert!(asked.status.success(), "{asked:?}");
         until("the second result", || (world.result("ok-1")?["attempt"] == 2).then_some(()));
         serving.signal(Signal::TERM);
         serving.end();

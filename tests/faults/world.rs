@@ -143,7 +143,9 @@ impl World {
     pub(crate) fn serve(&self, environment: &[(&str, &str)]) -> Running {
         let mut running = self.start("run", environment);
         until("the control socket", || {
-            (running.is_over() || self.command("status").output().unwrap().status.success()).then_some(())
+            let status = self.command("status --output json").output().unwrap();
+            let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            (running.is_over() || status["data"]["running"] == true).then_some(())
         });
         running
     }

@@ -122,7 +122,7 @@ pub fn history(view: &HistoryView, look: Look) -> String {
         + &field(look, "note", note)
 }
 
-/// How a run ended, in one line: "release-1@1: failed: the formula exited with 3 (exit_nonzero)".
+/// How a run ended, in one line: `release-1@1: failed: the formula exited with 3 (exit_nonzero)`.
 pub fn ending(run: &RunView) -> String {
     let why = why(run.reason.as_deref(), run.message.as_deref()).map(|why| format!(": {why}")).unwrap_or_default();
     format!("{}: {}{why}", run.run, run.state)

@@ -196,7 +196,9 @@ impl Journal {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
         let after = self.call(job).await?;
-        told.iter().for_each(|(run, step)| story::tell(run, step));
+        for (run, step) in &told {
+            story::tell(run, step);
+        }
         fault::point(&format!("journal.{point}.after"))?;
         Ok(after)
     }
@@ -210,7 +212,9 @@ impl Journal {
         fault::point("journal.sight.before")?;
         let told = sighting.steps.clone();
         self.call(move |connection| store::sight(connection, &sighting, at)).await?;
-        told.iter().for_each(|(run, step)| story::tell(run, step));
+        for (run, step) in &told {
+            story::tell(run, step);
+        }
         fault::point("journal.sight.after")?;
         Ok(())
     }

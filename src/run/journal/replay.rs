@@ -53,13 +53,12 @@ impl Replay {
             return Err(format!("it calls itself `{}` and holds `{}`", event.kind, step.kind().word()));
         }
         let at: Timestamp = event.at.parse().map_err(|error| format!("its time is none: {error}"))?;
-        let after = match self.runs.get(&event.run) {
-            Some((_, run)) => run.after(&step, at).map_err(|illegal| illegal.to_string())?,
-            None => {
-                let id: RunId = event.run.parse().map_err(|_| "it is of no run".to_owned())?;
-                let order = i64::try_from(self.runs.len()).unwrap_or(i64::MAX).saturating_add(1);
-                Some(Run::begin(id, order, &step, at).map_err(|illegal| illegal.to_string())?)
-            }
+        let after = if let Some((_, run)) = self.runs.get(&event.run) {
+            run.after(&step, at).map_err(|illegal| illegal.to_string())?
+        } else {
+            let id: RunId = event.run.parse().map_err(|_| "it is of no run".to_owned())?;
+            let order = i64::try_from(self.runs.len()).unwrap_or(i64::MAX).saturating_add(1);
+            Some(Run::begin(id, order, &step, at).map_err(|illegal| illegal.to_string())?)
         };
         if let Some(run) = after {
             self.runs.insert(event.run.clone(), (event.seq, run));
@@ -70,10 +69,7 @@ impl Replay {
 
 /// What a row says that its events do not.
 fn differs(row: Result<(String, Run), JournalError>, replayed: Option<Run>) -> Option<String> {
-    let (state, mut row) = match row {
-        Ok(row) => row,
-        Err(_) => return Some("its row does not read back".to_owned()),
-    };
+    let Ok((state, mut row)) = row else { return Some("its row does not read back".to_owned()) };
     let Some(mut replayed) = replayed else { return Some("a row without events".to_owned()) };
     if state != row.state.word() || row.state != replayed.state {
         return Some(format!("its row says `{state}`, its events say `{}`", replayed.state));
