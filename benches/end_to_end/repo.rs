@@ -91,7 +91,7 @@ impl Repo {
         let mut stream = BufWriter::new(git.stdin.take().unwrap());
         write!(stream, "commit refs/heads/main\ncommitter A <a@example.com> now\ndata 4\nland\n").unwrap();
         if self.reference().exists() {
-            write!(stream, "from refs/heads/main^0\n").unwrap();
+            writeln!(stream, "from refs/heads/main^0").unwrap();
         }
         commands(&mut stream);
         write!(stream, "\ndone\n").unwrap();
