@@ -2,7 +2,7 @@
 //!
 //! [`Pickup::look`] asks the remote (one cheap request when nothing is new), fetches, compares trees, and records what it saw
 //! together with how far it looked, in one piece: a crash leaves either both or neither. What a change means is decided by
-//! [`sighting`], which is pure.
+//! [`requests`], which is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -142,20 +142,27 @@ impl Pickup {
         Ok(self.journal.get(key).await?.and_then(|text| text.parse().ok()))
     }
 
+    /// Takes the changes up to `head` in, a portion at a time: a first look at an old ops repo has very many, and few matter. The
+    /// results come first, each portion by itself, since that they stand there is true whatever follows; what is new, and how far
+    /// was looked, is one record.
     async fn take_in(&self, last: Option<&CommitId>, head: CommitId) -> Result<Look, PickupError> {
         let folders = [self.paths.actions.as_str(), ResultPaths::DATED_FOLDER];
-        let changes = self.mirror.changes(last, &head, &folders).await?;
-        let entries = Entries::of(changes, &self.paths);
-        let open: Vec<ActionId> = entries.open_actions().cloned().collect();
-        let names = open.iter().map(ToString::to_string).collect();
-        let latest = self.journal.latest(open.clone()).await?;
-        let standing = self.journal.standing(names).await?;
-        let known = open.into_iter().zip(latest.into_iter().zip(standing)).collect();
-        let (mut sighting, notes) = sighting(&head, entries, &known);
-        self.note_attempts(&mut sighting.results).await?;
-        let requests =
-            sighting.steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
-        self.journal.sight(sighting).await?;
+        let changes = self.mirror.printed_changes(last, &head, &folders).await?;
+        for portion in changes.portions(PORTION) {
+            let mut sighting = Entries::of(portion?, &self.paths).results();
+            self.note_attempts(&mut sighting.results).await?;
+            if !sighting.results.is_empty() || !sighting.results_gone.is_empty() {
+                self.journal.sight(sighting).await?;
+            }
+        }
+        let (mut steps, mut notes) = (Vec::new(), Vec::new());
+        for portion in changes.portions(PORTION) {
+            let entries = Entries::of(portion?, &self.paths);
+            let known = self.known(&entries, last).await?;
+            requests(&head, entries, &known, &mut steps, &mut notes);
+        }
+        let requests = steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
+        self.journal.sight(Sighting { head: Some(head.clone()), steps, ..Sighting::default() }).await?;
         for note in notes {
             tracing::warn!(path = %note.path, "{}", note.what);
             let data = serde_json::json!({ "path": note.path, "what": note.what, "head": head.as_str() });
@@ -163,7 +170,21 @@ impl Pickup {
         }
         Ok(Look::Moved { head, requests })
     }
+
+    /// What the journal knows of the actions among `entries`. At a first look those that have a result are done, and not asked
+    /// about further.
+    async fn known(&self, entries: &Entries, last: Option<&CommitId>) -> Result<Known, PickupError> {
+        let all: Vec<ActionId> = entries.actions.keys().cloned().collect();
+        let standing = self.journal.standing(all.iter().map(ToString::to_string).collect()).await?;
+        let open = all.into_iter().zip(standing).filter(|(_, standing)| last.is_some() || standing.is_none());
+        let (open, standing): (Vec<ActionId>, Vec<Option<StandingResult>>) = open.unzip();
+        let latest = self.journal.latest(open.clone()).await?;
+        Ok(open.into_iter().zip(latest.into_iter().zip(standing)).collect())
+    }
 }
+
+/// Changes that are looked at together.
+const PORTION: usize = 2_000;
 
 /// Bytes of a result that are read to learn its attempt; ours are far smaller.
 const RESULT_LIMIT: u64 = 1 << 20;
@@ -258,18 +279,22 @@ impl Entries {
         self.notes.push(Note { path, what: what.to_owned() });
     }
 
-    /// Actions that no result among the same changes closes.
-    fn open_actions(&self) -> impl Iterator<Item = &ActionId> {
-        self.actions.keys().filter(|id| !self.results.contains_key(id.as_str()))
+    /// The results among them.
+    fn results(self) -> Sighting {
+        let result = |(action, (path, blob))| StandingResult { action, path, blob, attempt: 0 };
+        Sighting {
+            results: self.results.into_iter().map(result).collect(),
+            results_gone: self.results_gone.into_iter().collect(),
+            ..Sighting::default()
+        }
     }
 }
 
 type Known = BTreeMap<ActionId, (Option<Run>, Option<StandingResult>)>;
 
-/// What the changes up to `head` mean, given what the journal knows of the actions in them.
-fn sighting(head: &CommitId, entries: Entries, known: &Known) -> (Sighting, Vec<Note>) {
-    let mut notes = entries.notes;
-    let mut steps = Vec::new();
+/// What the changes up to `head` mean for the requests in them, given what the journal knows of those.
+fn requests(head: &CommitId, entries: Entries, known: &Known, steps: &mut Vec<(RunId, Step)>, notes: &mut Vec<Note>) {
+    notes.extend(entries.notes);
     for (id, entry) in entries.actions {
         let Some((run, standing)) = known.get(&id) else { continue };
         let request =
@@ -278,21 +303,13 @@ fn sighting(head: &CommitId, entries: Entries, known: &Known) -> (Sighting, Vec<
             (Some(request), None) if standing.is_none() => {
                 steps.push((RunId::new(id, 1), Step::See { request, asked_by: None }));
             }
-            (Some(request), Some(run)) => changed(request, run, &mut steps, &mut notes),
+            (Some(request), Some(run)) => changed(request, run, steps, notes),
             (None, Some(run)) if run.state.is_before_launch() => {
                 steps.push((run.id.clone(), Step::Stop { cause: StopCause::Removed, by: None }));
             }
             (Some(_) | None, None) | (None, Some(_)) => {}
         }
     }
-    let result = |(action, (path, blob))| StandingResult { action, path, blob, attempt: 0 };
-    let sighting = Sighting {
-        head: Some(head.clone()),
-        results: entries.results.into_iter().map(result).collect(),
-        results_gone: entries.results_gone.into_iter().collect(),
-        steps,
-    };
-    (sighting, notes)
 }
 
 fn changed(request: Request, run: &Run, steps: &mut Vec<(RunId, Step)>, notes: &mut Vec<Note>) {

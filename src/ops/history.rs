@@ -4,7 +4,7 @@
 use super::error::OpsError;
 use super::git::{Call, Git};
 use super::objects::{check_path, is_file_of};
-use super::tree::{self, Change};
+use super::tree::{Change, Changes};
 use crate::support::ids::{BlobId, CommitId};
 
 /// A commit on the line, and the one before it.
@@ -49,16 +49,27 @@ pub(super) async fn changes(
     new: &CommitId,
     folders: &[&str],
 ) -> Result<Vec<Change>, OpsError> {
+    let printed = printed_changes(git, old, new, folders).await?;
+    let portions = printed.portions(usize::MAX).collect::<Result<Vec<_>, _>>()?;
+    Ok(portions.into_iter().flatten().collect())
+}
+
+/// The same, as git printed it, to be read in portions.
+pub(super) async fn printed_changes(
+    git: &Git,
+    old: Option<&CommitId>,
+    new: &CommitId,
+    folders: &[&str],
+) -> Result<Changes, OpsError> {
     folders.iter().try_for_each(|folder| check_path(folder))?;
     let Some(old) = old else {
         let call = Call::new("ls-tree").args(["-r", "-z", "--full-tree", new.as_str(), "--"]);
-        let entries = tree::listing(&git.run(call.args(folders.iter().copied())).await?.success()?)?;
-        let added = |entry: tree::Entry| Change { path: entry.path, old: None, new: Some((entry.mode, entry.object)) };
-        return Ok(entries.into_iter().map(added).collect());
+        let printed = git.run(call.args(folders.iter().copied())).await?.success()?;
+        return Ok(Changes::Added(printed));
     };
     let call = Call::new("diff-tree").args(["-r", "-z", "--raw", "--no-renames", "--no-abbrev"]);
     let call = call.args([old.as_str(), new.as_str(), "--"]).args(folders.iter().copied());
-    tree::raw_changes(&git.run(call).await?.success()?)
+    Ok(Changes::Differing(git.run(call).await?.success()?))
 }
 
 /// The steps of the line behind `from` up to `to` that change one of `paths` (none: all of them), oldest first.

@@ -17,7 +17,7 @@ use super::publish::{self, Committer, NewFile, Route};
 use super::push::Pushed;
 use super::remote::{self, Remote, Transport};
 use super::signature::{self, Signature};
-use super::tree::{Change, Entry};
+use super::tree::{Change, Changes, Entry};
 use crate::config::types::{Credential, Ops};
 use crate::support::fault;
 use crate::support::ids::{BlobId, CommitId};
@@ -198,6 +198,19 @@ impl Mirror {
         folders: &[&str],
     ) -> Result<Vec<Change>, OpsError> {
         history::changes(&self.0.git, old, new, folders).await
+    }
+
+    /// The same, to be read in portions.
+    ///
+    /// # Errors
+    /// As for [`Self::changes`].
+    pub async fn printed_changes(
+        &self,
+        old: Option<&CommitId>,
+        new: &CommitId,
+        folders: &[&str],
+    ) -> Result<Changes, OpsError> {
+        history::printed_changes(&self.0.git, old, new, folders).await
     }
 
     /// Every entry under `folder`, at any depth, but folders themselves; nothing where there is no such folder.

@@ -44,5 +44,5 @@ pub use mirror::Mirror;
 pub use objects::{Blob, CommitInfo, Person};
 pub use publish::NewFile;
 pub use signature::Signature;
-pub use tree::{Change, Entry, Mode, RepoPath};
+pub use tree::{Change, Changes, Entry, Mode, RepoPath};
 pub use trust::{Brought, Ignored, Source, Trust, TrustedFile, Version};

@@ -110,16 +110,44 @@ pub struct Change {
     pub new: Option<(Mode, BlobId)>,
 }
 
-/// Reads `diff-tree --raw -r -z --no-renames`: `:<mode> <mode> <id> <id> <letter> NUL <path> NUL`.
-pub(super) fn raw_changes(bytes: &[u8]) -> Result<Vec<Change>, OpsError> {
-    let mut fields = bytes.split(|b| *b == 0);
-    let mut changes = Vec::new();
-    while let Some(about) = fields.next().filter(|field| !field.is_empty()) {
-        let path = fields.next().filter(|path| !path.is_empty());
-        let change = path.and_then(|path| raw_change(about, path));
-        changes.push(change.ok_or_else(|| not_understood("diff-tree", about))?);
+/// What differs between two commits, as git printed it. It is read in portions, since a listing of all that ever happened is
+/// long, and few of its entries matter.
+#[derive(Debug)]
+pub enum Changes {
+    /// Everything is new: `ls-tree -r -z`.
+    Added(Vec<u8>),
+    /// `diff-tree --raw -r -z --no-renames`: `:<mode> <mode> <id> <id> <letter> NUL <path> NUL`.
+    Differing(Vec<u8>),
+}
+
+impl Changes {
+    /// All changes in order, at most `size` at a time.
+    ///
+    /// # Errors
+    /// For a portion that git printed in another form than documented.
+    pub fn portions(&self, size: usize) -> impl Iterator<Item = Result<Vec<Change>, OpsError>> + '_ {
+        let (Self::Added(printed) | Self::Differing(printed)) = self;
+        let mut fields = printed.split(|b| *b == 0).filter(|field| !field.is_empty());
+        std::iter::from_fn(move || {
+            let next = || fields.next().map(|field| self.change(field, &mut fields));
+            let portion: Result<Vec<Change>, OpsError> = std::iter::from_fn(next).take(size).collect();
+            portion.map(|changes| (!changes.is_empty()).then_some(changes)).transpose()
+        })
     }
-    Ok(changes)
+
+    /// The change that begins with `field`; where its path is a field of its own, it is taken from `rest`.
+    fn change<'a>(&self, field: &'a [u8], rest: &mut impl Iterator<Item = &'a [u8]>) -> Result<Change, OpsError> {
+        match self {
+            Self::Added(_) => {
+                let entry = listed(field).ok_or_else(|| not_understood("ls-tree", field))?;
+                Ok(Change { path: entry.path, old: None, new: Some((entry.mode, entry.object)) })
+            }
+            Self::Differing(_) => {
+                let change = rest.next().and_then(|path| raw_change(field, path));
+                change.ok_or_else(|| not_understood("diff-tree", field))
+            }
+        }
+    }
 }
 
 pub(super) fn raw_change(about: &[u8], path: &[u8]) -> Option<Change> {
@@ -198,6 +226,10 @@ mod tests {
 
     use super::*;
 
+    fn raw_changes(bytes: &[u8]) -> Result<Vec<Change>, OpsError> {
+        Changes::Differing(bytes.to_owned()).portions(usize::MAX).next().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const NONE: &str = "0000000000000000000000000000000000000000";
 
@@ -231,6 +263,15 @@ mod tests {
     fn an_answer_in_another_form_is_an_error_that_shows_its_start() {
         let error = raw_changes(b"warning: x\0y\0").unwrap_err();
         assert_eq!(error.to_string(), "the answer of git diff-tree is not understood: warning: x");
+    }
+
+    #[test]
+    fn portions_are_the_whole_in_order() {
+        let raw: String = (0..5).map(|n| format!(":000000 100644 {NONE} {A} A\0f{n}\0")).collect();
+        let changes = Changes::Differing(raw.clone().into_bytes());
+        let portions: Vec<Vec<Change>> = changes.portions(2).collect::<Result<_, _>>().unwrap();
+        assert_eq!(portions.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(portions.concat(), raw_changes(raw.as_bytes()).unwrap());
     }
 
     #[test]
