@@ -15,6 +15,8 @@ mod docs;
 mod explain;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/invalid.rs"]
+mod invalid;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "common/ops_repo.rs"]
