@@ -90,12 +90,22 @@ fn every_step_of_a_run_is_told_in_its_order() {
     let world = World::with(&ALL);
     let output = world.call(&["demo"]);
     let said = text(&output.stdout);
-    let mut words = said
-        .lines()
-        .filter(|line| line.contains(" rotate-token-1@1 "))
-        .map(|line| line.split_whitespace().next().unwrap());
-    let order = ["seen", "admitted", "granted", "launching", "running", "ended", "settled", "published", "revoked"];
-    assert!(words.by_ref().eq(order), "{said}");
+    let told: Vec<&str> = said.lines().filter_map(|line| line.trim_start().strip_prefix("rotate-token-1@1 ")).collect();
+    let order = [
+        "picked up vault/actions/rotate-token-1.toml",
+        "admitted: medium, by signature of alice@example.com",
+        "takes slot",
+        "launching on local",
+        "begins",
+        "ended with exit code 0",
+        "its result is recorded",
+        "its result is published",
+        "its grant is taken back",
+    ];
+    assert_eq!(told.len(), order.len(), "{said}");
+    for (told, expected) in told.iter().zip(order) {
+        assert!(told.trim_start().starts_with(expected), "{told} is not {expected}…\n{said}");
+    }
 }
 
 #[test]

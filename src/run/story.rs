@@ -2,6 +2,7 @@
 //! afterwards. Pure but for [`tell`].
 
 use super::step::{Finish, Step, StopCause};
+use crate::action::result::ApprovalRef;
 use crate::backend::{End, Ended};
 use crate::support::ids::RunId;
 use crate::support::text::one_line;
@@ -24,7 +25,9 @@ pub fn words(step: &Step) -> String {
         Step::Hold { reason, message, .. } => format!("waits: {message} ({reason})"),
         Step::Admit { admitted } => {
             let (formula, source) = (&admitted.formula.name, &admitted.formula.source);
-            format!("admitted: tier {}, formula {formula} from {source}", admitted.tier)
+            let approval = ApprovalRef::from(&admitted.approval);
+            let by = approval.by.join(", ");
+            format!("admitted: {}, by {} of {by}; formula {formula} from {source}", admitted.tier, approval.how)
         }
         Step::Reject { reason, message, .. } => format!("refused: {message} ({reason})"),
         Step::Grant { record, slot } if record.policies.is_empty() => format!("takes slot {slot}, without secrets"),

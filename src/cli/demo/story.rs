@@ -7,11 +7,10 @@ use serde::Serialize;
 use super::super::error::CliError;
 use super::super::output::{Format, Look, Output};
 use super::stopped;
-use crate::admission::Admitted;
-use crate::backend::End;
 use crate::run::journal::chain::Event;
 use crate::run::journal::read;
-use crate::run::step::{Finish, Step};
+use crate::run::step::Step;
+use crate::run::story::words;
 use crate::support::text::one_line;
 
 /// One event, told.
@@ -25,9 +24,6 @@ pub(super) struct Told {
     run: String,
     /// The kind of step, as in the journal.
     step: String,
-    /// What happened, in a word.
-    #[serde(skip)]
-    word: &'static str,
     /// What happened, in words.
     words: String,
     /// The evidence.
@@ -80,61 +76,25 @@ impl<'a> Story<'a> {
 /// An event in words; `None` for one that belongs to no run.
 fn tell(event: &Event) -> Option<Told> {
     let step: Step = serde_json::from_str(&event.data).ok()?;
-    let (word, words, evidence) = words(&step);
+    let evidence = match &step {
+        Step::Admit { admitted } => admitted.evidence.clone(),
+        _ => Vec::new(),
+    };
     let Event { seq: number, at, run, kind, .. } = event;
-    Some(Told { number: *number, at: at.clone(), run: run.clone(), step: kind.clone(), word, words, evidence })
-}
-
-fn words(step: &Step) -> (&'static str, String, Vec<String>) {
-    let plain = |word, words| (word, words, Vec::new());
-    match step {
-        Step::See { request, .. } => plain("seen", format!("{} at {}", request.path, request.head.short())),
-        Step::Admit { admitted } => ("admitted", approved(admitted), admitted.evidence.clone()),
-        Step::Reject { reason, message, .. } => plain("refused", format!("{message} ({reason})")),
-        Step::Hold { reason, message, .. } => plain("waiting", format!("{message} ({reason})")),
-        Step::Grant { record, slot } if record.policies.is_empty() => {
-            plain("granted", format!("no secret; slot {slot}"))
-        }
-        Step::Grant { record, slot } => plain("granted", format!("{}; slot {slot}", record.policies.join(", "))),
-        Step::Launch { backend } => plain("launching", format!("on {backend}")),
-        Step::Start { handle } => plain("running", format!("the backend finds it again by {}", handle.0)),
-        Step::Finish { how } => plain("ended", ended(how)),
-        Step::Settle { path, .. } => plain("settled", format!("{path} is durable here")),
-        Step::Publish { commit, .. } => plain("published", format!("in commit {}", commit.short())),
-        Step::Revoke {} => plain("revoked", "the grant is taken back".to_owned()),
-        other => plain("noted", other.kind().word().to_owned()),
-    }
-}
-
-fn approved(admitted: &Admitted) -> String {
-    let how = crate::action::result::ApprovalRef::from(&admitted.approval);
-    format!("{}, by {} of {}", admitted.tier, how.how, how.by.join(", "))
-}
-
-fn ended(how: &Finish) -> String {
-    match how {
-        Finish::Ended(ended) => match ended.how {
-            End::Exited(code) => format!("exit {code}"),
-            End::Signalled(signal) => format!("by signal {signal}"),
-            End::OutOfMemory => "out of memory".to_owned(),
-            End::NotStarted => "it never started".to_owned(),
-            End::Unknown => "its exit code cannot be learned".to_owned(),
-        },
-        Finish::NotStarted { message, .. } | Finish::Lost { message, .. } => message.clone(),
-    }
+    Some(Told { number: *number, at: at.clone(), run: run.clone(), step: kind.clone(), words: words(&step), evidence })
 }
 
 fn shown(told: &Told, look: Look) -> String {
-    let color = match told.word {
-        "admitted" | "published" => AnsiColor::Green,
-        "refused" => AnsiColor::Red,
-        "waiting" => AnsiColor::Yellow,
+    let color = match told.step.as_str() {
+        "admit" | "publish" => AnsiColor::Green,
+        "reject" => AnsiColor::Red,
+        "hold" => AnsiColor::Yellow,
         _ => AnsiColor::Cyan,
     };
-    let word = look.paint.apply(Style::new().fg_color(Some(color.into())), &format!("{:<10}", told.word));
-    let line = format!("  {word} {:<18} {}\n", one_line(&told.run), one_line(&told.words));
+    let run = look.paint.apply(Style::new().fg_color(Some(color.into())), &format!("{:<18}", one_line(&told.run)));
+    let line = format!("  {run} {}\n", one_line(&told.words));
     let dim = |text: &str| look.paint.apply(Style::new().dimmed(), &one_line(text));
-    told.evidence.iter().fold(line, |out, text| out + &format!("{:14}- {}\n", "", dim(text)))
+    told.evidence.iter().fold(line, |out, text| out + &format!("{:21}- {}\n", "", dim(text)))
 }
 
 /// A heading of the story. Tools get one document at the end, so for them nothing is told.
