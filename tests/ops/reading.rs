@@ -271,7 +271,7 @@ fn git_variables_around_the_dispatcher_do_not_reach_git() {
     let other = "reading::lookup_answers_in_the_order_asked_with_one_process_for_all";
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", other])
-        .env("GIT_OBJECT_DIRECTORY", "/nowhere")
+        .env("GIT_OBJECT_DIRECTORY", "/dev/null/elsewhere")
         .env("GIT_NAMESPACE", "elsewhere")
         .output()
         .unwrap();
