@@ -204,7 +204,7 @@ impl Crew {
         });
     }
 
-    /// Drives the run until there is nothing more to do for now; a step that failed is tried again from where the row stands.
+    /// Drives the run until there is nothing left to do; a step that failed is tried again from where the row stands.
     async fn see_through(&self, id: &RunId, slot: u32, mut wishes: Wishes) {
         let mut delays = STEP.delays();
         loop {

@@ -36,7 +36,7 @@ impl LogReader {
         }
     }
 
-    /// Reads on, at most 1 MiB; empty: there is no more for now.
+    /// Reads on, at most 1 MiB; empty: there is no more yet.
     ///
     /// # Errors
     /// [`LogError::Read`].
