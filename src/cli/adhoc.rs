@@ -8,7 +8,7 @@ use super::error::{CliError, Kind};
 use super::explain::{in_words, open, read_action_file};
 use super::invocation::{Invocation, interruptible};
 use super::output::complain;
-use super::service::{runtime, surroundings};
+use super::service::{Signals, runtime, surroundings};
 use super::{plan, render};
 use crate::action::result::{ActionResult, ResultState};
 use crate::admission::{Admitted, Verdict};
@@ -92,13 +92,10 @@ async fn admitted(
 
 /// The log goes to stderr as it comes; stdout is for the result.
 async fn carry_out(config: &Config, admitted: Box<Admitted>, invocation: &Invocation) -> Result<Run, CliError> {
+    // Nobody adopts such a run: whatever ends this command ends it first.
+    let interrupt = Signals::new()?.any();
     let adhoc = Adhoc::prepare(config, surroundings(invocation.environment())?, admitted).await;
     let adhoc = adhoc.map_err(|error| failed(&error))?;
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     let print = |bytes: &[u8]| complain(&escape_for_terminal(bytes));
     adhoc.drive(interrupt, print).await.map_err(|error| failed(&error))
 }

@@ -132,15 +132,15 @@ fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// The signals of a service.
-struct Signals {
+/// The signals that end a command.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, CliError> {
+    pub(super) fn new() -> Result<Self, CliError> {
         let listen = |kind| {
             signal(kind).map_err(|error| CliError::new(Kind::Failed, "cannot listen for signals").caused_by(&error))
         };
@@ -149,6 +149,15 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for the first of them, whichever it is.
+    pub(super) async fn any(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 
     /// Passes the first signal to stop on, and answers at the second; SIGHUP loads the config again.

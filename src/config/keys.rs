@@ -22,6 +22,27 @@ pub(super) enum Shape {
     OneOf(Vec<Vec<Field>>),
 }
 
+/// The keys, and tables of keys, that a running dispatcher takes over: those that `dispatcher::settings` reads anew. Everything else is
+/// read once, when it starts.
+const LIVE: [&str; 11] = [
+    "approval.high",
+    "approval.medium",
+    "backends",
+    "debug",
+    "limits.backend",
+    "limits.formula",
+    "limits.max_concurrent",
+    "limits.timeout_minutes",
+    "ops.poll_seconds",
+    "secrets.allow",
+    "working_directories",
+];
+
+/// Whether a running dispatcher takes over a change of `key`.
+pub fn is_live(key: &str) -> bool {
+    LIVE.iter().any(|live| key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// One key of a table.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
@@ -29,7 +50,6 @@ pub(super) struct Field {
     pub(super) doc: String,
     pub(super) default: Value,
     pub(super) required: bool,
-    pub(super) restart: bool,
     pub(super) shape: Shape,
 }
 
@@ -107,8 +127,9 @@ fn flatten_shape(path: String, field: &Field, shape: &Shape, out: &mut Vec<Key>)
 
 fn key(path: String, field: &Field, kind: String, leaf: Option<Leaf>, list: bool) -> Key {
     let (default, doc) = (field.default.clone(), field.doc.clone());
+    let restart = !is_live(&path);
     let default = if path.contains("<name>") && default.is_object() { Value::Null } else { default };
-    Key { path, kind, default, required: field.required, doc, restart: field.restart, leaf, list }
+    Key { path, kind, default, required: field.required, doc, restart, leaf, list }
 }
 
 /// Reads a JSON schema as made by `schemars` for the types of [`super::types`].
@@ -129,7 +150,6 @@ impl Reader {
                 doc: text(schema, "description").replace('\n', " "),
                 default: schema.get("default").cloned().unwrap_or_default(),
                 required: required.contains(&name.as_str()),
-                restart: schema.get("x-restart").is_some(),
                 shape: self.shape(schema),
             })
             .collect()

@@ -1,6 +1,6 @@
 //! SIGHUP: what changed between two configurations, and whether a running dispatcher may take it over.
 
-use super::keys::keys;
+use super::keys::is_live;
 use super::load::Loaded;
 use super::types::Config;
 
@@ -25,8 +25,7 @@ pub fn changed(old: &Loaded, new: &Loaded) -> Vec<String> {
 /// # Errors
 /// The changed keys that a running dispatcher cannot take over; the old configuration then stays in force as a whole.
 pub fn reload(old: &Loaded, new: &Loaded) -> Result<Config, Vec<String>> {
-    let fixed: Vec<String> = keys().into_iter().filter(|key| key.restart).map(|key| key.path).collect();
-    let blocked: Vec<String> = changed(old, new).into_iter().filter(|key| fixed.contains(key)).collect();
+    let blocked: Vec<String> = changed(old, new).into_iter().filter(|key| !is_live(key)).collect();
     if blocked.is_empty() { Ok(new.config.clone()) } else { Err(blocked) }
 }
 
@@ -53,5 +52,12 @@ mod tests {
         assert_eq!(reload(&old, &limit).unwrap().limits.max_concurrent, 9);
         let moved = loaded(folder.path(), "state_dir = '/elsewhere'\n[ops]\nremote = '/b'\n");
         assert_eq!(reload(&old, &moved).unwrap_err(), ["state_dir", "ops.remote"]);
+        let stricter =
+            loaded(folder.path(), "[ops]\nremote = '/a'\n[limits.formula]\nx = 1\n[approval]\nmode = 'signature'\n");
+        assert_eq!(
+            reload(&old, &stricter).unwrap_err(),
+            ["approval.mode"],
+            "trust is followed from the start, or not at all"
+        );
     }
 }

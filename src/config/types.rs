@@ -1,8 +1,8 @@
 //! What can be configured: one struct for each table of `dispatch.toml`. Every field has a default but `ops.remote`.
 //!
 //! These types are the only list of keys. [`super::keys`] reads it off their JSON schema: names, kinds, ranges, documentation,
-//! and two marks of ours: `format` (`path`, `git-remote`, `commit-id`) says how a text is checked and resolved, `x-restart` that
-//! a running dispatcher cannot take the change over by a reload.
+//! and a mark of ours: `format` (`path`, `git-remote`, `commit-id`) says how a text is checked and resolved. What a running
+//! dispatcher takes over by a reload stands in [`super::keys`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::support::ids::{FormulaName, MountName, SecretName};
 pub struct Config {
     /// Where the journal, the mirror, logs and run directories live. One dispatcher per directory.
     #[serde(default = "defaults::state_dir")]
-    #[schemars(extend("format" = "path", "x-restart" = true))]
+    #[schemars(extend("format" = "path"))]
     pub state_dir: PathBuf,
     /// The ops repo.
     pub ops: Ops,
@@ -60,15 +60,13 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Ops {
     /// A `file://`, `ssh://`, `user@host:path`, `http://` or `https://` remote, or a path. A credential in it is refused.
-    #[schemars(extend("format" = "git-remote", "x-restart" = true))]
+    #[schemars(extend("format" = "git-remote"))]
     pub remote: String,
     /// The primary branch.
     #[serde(default = "defaults::branch")]
-    #[schemars(extend("x-restart" = true))]
     pub branch: String,
     /// The folder of actions.
     #[serde(default = "defaults::actions")]
-    #[schemars(extend("x-restart" = true))]
     pub actions: String,
     /// Seconds between two polls, before a jitter of a tenth.
     #[serde(default = "defaults::poll_seconds")]

@@ -166,8 +166,9 @@ impl Dispatcher {
         }
         let accepted = self.pickup.accept_rewrite(commit).await;
         accepted.map_err(|error| Refusal::new(Code::Internal, chain::words(&error)))?;
+        self.moved().await.map_err(|error| internal(&error))?;
+        self.troubles.clear("history");
         self.wakes.poll.notify_one();
-        self.wakes.judge.notify_one();
         Ok(json!({ "head": commit }))
     }
 }

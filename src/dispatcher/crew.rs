@@ -13,6 +13,7 @@ use super::queue::{Candidate, Capacity, Claim, Decision, decide};
 use crate::action::reason::Reason;
 use crate::run::life::{Driven, Wishes, World, clear_up, drive};
 use crate::run::record::{Held, Run};
+use crate::run::state::State;
 use crate::support::ids::RunId;
 use crate::support::retry::RetryPolicy;
 
@@ -41,6 +42,8 @@ struct Active {
     /// Its slot and what it claims, where it holds one.
     holds: Option<(u32, Claim)>,
     stop: watch::Sender<bool>,
+    /// Somebody wanted it driven while it was: once more, then, for its row may have changed behind the last look at it.
+    again: bool,
 }
 
 /// An admitted run that waits for its turn.
@@ -189,19 +192,41 @@ impl Crew {
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
         match locked(&self.active).entry(id.clone()) {
-            // Whoever drives it sees what has changed in its row.
-            Entry::Occupied(_) => return,
-            Entry::Vacant(place) => _ = place.insert(Active { holds, stop }),
+            Entry::Occupied(mut driven) => {
+                let driven = driven.get_mut();
+                driven.again = true;
+                driven.holds = driven.holds.take().or(holds);
+                return;
+            }
+            Entry::Vacant(place) => _ = place.insert(Active { holds, stop, again: false }),
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
-            crew.see_through(&id, slot, wishes).await;
-            locked(&crew.active).remove(&id);
+            let mut slot = Some(slot);
+            while let Some(slot_now) = slot {
+                crew.see_through(&id, slot_now, wishes.clone()).await;
+                slot = crew.once_more(&id);
+            }
             crew.news.send_replace(());
             crew.wakes.queue.notify_one();
             crew.wakes.outbox.notify_one();
             crew.wakes.judge.notify_one();
         });
+    }
+
+    /// The slot to drive the run in once more; `None`: it is driven no longer.
+    fn once_more(&self, id: &RunId) -> Option<u32> {
+        let mut active = locked(&self.active);
+        match active.get_mut(id) {
+            Some(driven) if driven.again && !*self.detach.borrow() => {
+                driven.again = false;
+                Some(driven.holds.as_ref().map_or(0, |(slot, _)| *slot))
+            }
+            _ => {
+                active.remove(id);
+                None
+            }
+        }
     }
 
     /// Drives the run until there is nothing left to do; a step that failed is tried again from where the row stands.
@@ -223,16 +248,28 @@ impl Crew {
 
     async fn note_returned(&self, id: &RunId, reason: Reason, message: String) {
         tracing::info!(run = %id, %reason, message, "back in the queue");
-        if let Ok(Some(run)) = self.world.journal.run(id).await {
-            let held = Some(Held { reason, message, until: None });
-            let queued = Queued { candidate: candidate(&run), held, not_until: Some(Instant::now() + RETURNED) };
-            locked(&self.queued).insert(id.clone(), queued);
+        for pause in STEP.delays() {
+            match self.world.journal.run(id).await {
+                Ok(Some(run)) if run.state == State::Admitted => {
+                    let held = Some(Held { reason, message, until: None });
+                    let not_until = Some(Instant::now() + RETURNED);
+                    locked(&self.queued).insert(id.clone(), Queued { candidate: candidate(&run), held, not_until });
+                    return;
+                }
+                // Stopped, or another request: others take it from there.
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "not queued yet");
+                }
+            }
+            sleep(pause).await;
         }
     }
 
     /// When a returned run may be tried again, if there is one.
     pub fn next_return(&self) -> Option<Instant> {
-        locked(&self.queued).values().filter_map(|queued| queued.not_until).min()
+        let now = Instant::now();
+        locked(&self.queued).values().filter_map(|queued| queued.not_until).filter(|until| *until > now).min()
     }
 
     /// Takes back grants and removes what launches made, for runs whose result is in the ops repo. Holds nothing else up.

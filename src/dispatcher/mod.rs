@@ -120,10 +120,17 @@ impl Dispatcher {
             self.looked.send_replace(true);
         }
         if matches!(look, Look::Moved { .. }) {
-            self.settle_stopped().await?;
-            self.wakes.judge.notify_one();
+            self.moved().await?;
         }
         Ok(look)
+    }
+
+    /// The head moved: what was withdrawn is settled, what is new is judged.
+    async fn moved(&self) -> Result<(), JournalError> {
+        self.settle_stopped().await?;
+        self.wakes.judge.notify_one();
+        self.wakes.queue.notify_one();
+        Ok(())
     }
 
     /// Takes up what needs no look at the ops repo: what runs, and what only waits for its result to be made.

@@ -45,16 +45,19 @@ impl Dispatcher {
     /// [`OnceError`].
     pub async fn once(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
         self.resume().await?;
-        let look = self.look().await?;
+        let whole = async {
+            let look = self.look().await?;
+            self.work_off().await.map(|()| look)
+        };
         let round = tokio::select! {
-            done = self.work_off() => done.map(|()| true),
-            _ = interrupt.wait_for(|wanted| *wanted) => Ok(false),
+            look = whole => look.map(Some),
+            _ = interrupt.wait_for(|wanted| *wanted) => Ok(None),
         };
         self.crew.detach().await;
-        match (round?, look) {
-            (false, _) => Ok(Round::Interrupted),
-            (true, Look::Rewritten { .. }) => Ok(Round::Rewritten),
-            (true, _) => Ok(Round::Done(self.unfinished().await?)),
+        match round? {
+            None => Ok(Round::Interrupted),
+            Some(Look::Rewritten { .. }) => Ok(Round::Rewritten),
+            Some(_) => Ok(Round::Done(self.unfinished().await?)),
         }
     }
 

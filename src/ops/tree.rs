@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn portions_are_the_whole_in_order() {
-        let raw: String = (0..5).map(|n| format!(":000000 100644 {NONE} {A} A\0f{n}\0")).collect();
+        let raw = ["f0", "f1", "f2", "f3", "f4"].map(|name| format!(":000000 100644 {NONE} {A} A\0{name}\0")).concat();
         let changes = Changes::Differing(raw.clone().into_bytes());
         let portions: Vec<Vec<Change>> = changes.portions(2).collect::<Result<_, _>>().unwrap();
         assert_eq!(portions.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);

@@ -22,7 +22,7 @@ use super::step::Step;
 use crate::action::reason::Reason;
 use crate::action::result::DispatcherRef;
 use crate::backend::{Backend, BackendError};
-use crate::grant::SecretProvider;
+use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
 use crate::support::ids::RunId;
 
@@ -95,6 +95,15 @@ pub enum LifeError {
         #[source]
         source: BackendError,
     },
+    /// The secret provider.
+    #[error("the grant of {run} is not taken back yet")]
+    Grant {
+        /// The run.
+        run: RunId,
+        /// Why.
+        #[source]
+        source: GrantError,
+    },
     /// The log.
     #[error("the log of {run} could not be kept")]
     Log {
@@ -125,6 +134,11 @@ impl LifeError {
         move |source| Self::Backend { run, source }
     }
 
+    fn grant(run: &Run) -> impl FnOnce(GrantError) -> Self {
+        let run = run.id.clone();
+        move |source| Self::Grant { run, source }
+    }
+
     fn log(run: &Run) -> impl FnOnce(LogError) -> Self {
         let run = run.id.clone();
         move |source| Self::Log { run, source }
@@ -151,6 +165,7 @@ pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) ->
             return Err(LifeError::Journal { run: id.clone(), source: JournalError::NoSuchRun(id.clone()) });
         };
         let stride = match run.state {
+            State::Admitted if *wishes.detach.borrow() => Ok(Stride::Done(Driven::Detached)),
             State::Admitted => begin::begin(world, &run, slot).await,
             State::Granted => begin::return_unlaunched(world, &run, "the launch was never asked for").await,
             State::Launching => begin::resolve(world, &run).await,
@@ -218,11 +233,6 @@ pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
 /// Takes the grant back, where there is one, and records that.
 async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
     let Some(record) = &run.grant else { return Ok(()) };
-    match world.secrets.revoke(record).await {
-        Ok(()) => world.step(run, Step::Revoke {}).await.map(drop),
-        Err(error) => {
-            tracing::warn!(run = %run.id, %error, "the grant is not revoked yet");
-            Ok(())
-        }
-    }
+    world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
+    world.step(run, Step::Revoke {}).await.map(drop)
 }

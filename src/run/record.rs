@@ -130,7 +130,9 @@ impl Run {
         match next(Some(self.state), step.kind())? {
             Next::Already => Ok(None),
             Next::Move(_) if matches!(step, Step::Revoke {}) && self.grant.is_none() => Ok(None),
-            // A verdict on bytes that were replaced while they were judged says nothing about those that stand there now.
+            // A verdict on bytes that were replaced while they were judged, and a grant for them, say nothing about those that
+            // stand there now.
+            Next::Move(_) if removed_too_late(step, self.state) => Ok(None),
             Next::Move(_) if judged(step).is_some_and(|blob| !self.asks_for(blob)) => Ok(None),
             Next::Move(state) => {
                 let mut run = self.clone();
@@ -167,7 +169,7 @@ impl Run {
             Step::Hold { reason, message, until } => self.held = Some(Held { reason, message, until }),
             Step::Admit { admitted } => self.admitted = Some(admitted),
             Step::Reject { reason, message, .. } => self.refusal = Some(Held { reason, message, until: None }),
-            Step::Grant { record, slot } => {
+            Step::Grant { record, slot, .. } => {
                 self.policies.clone_from(&record.policies);
                 (self.grant, self.slot) = (Some(record), Some(slot));
             }
@@ -196,11 +198,16 @@ impl Run {
     }
 }
 
-/// The bytes that a verdict is about.
+/// The removal of a file withdraws a run only before its launch (50-lifecycle); seen before and recorded after, it changes nothing.
+fn removed_too_late(step: &Step, from: State) -> bool {
+    matches!(step, Step::Stop { cause: StopCause::Removed, .. }) && !from.is_before_launch()
+}
+
+/// The bytes that a verdict or a grant is about.
 fn judged(step: &Step) -> Option<&BlobId> {
     match step {
         Step::Admit { admitted } => Some(&admitted.blob),
-        Step::Reject { blob, .. } => Some(blob),
+        Step::Reject { blob, .. } | Step::Grant { blob, .. } => Some(blob),
         _ => None,
     }
 }
@@ -216,6 +223,33 @@ mod tests {
             mode: "100644".to_owned(),
             head: "0".repeat(40).parse().unwrap(),
         }
+    }
+
+    fn admitted_for_b() -> Run {
+        let at = Timestamp::UNIX_EPOCH;
+        let see = Step::See { request: request('b'), asked_by: None };
+        let run = Run::begin("a@1".parse().unwrap(), 1, &see, at).unwrap();
+        Run { state: State::Admitted, ..run }
+    }
+
+    #[test]
+    fn a_grant_for_bytes_that_were_replaced_meanwhile_is_not_taken() {
+        let at = Timestamp::UNIX_EPOCH;
+        let grant = |blob| Step::Grant { blob: request(blob).blob, record: GrantRecord::default(), slot: 0 };
+        let run = admitted_for_b();
+        assert_eq!(run.after(&grant('a'), at), Ok(None));
+        assert_eq!(run.after(&grant('b'), at).unwrap().unwrap().state, State::Granted);
+    }
+
+    #[test]
+    fn a_removal_that_is_recorded_after_the_launch_stops_nothing() {
+        let removed = Step::Stop { cause: StopCause::Removed, by: None };
+        let at = Timestamp::UNIX_EPOCH;
+        let run = admitted_for_b();
+        for state in [State::Launching, State::Running] {
+            assert_eq!(Run { state, ..run.clone() }.after(&removed, at), Ok(None));
+        }
+        assert_eq!(run.after(&removed, at).unwrap().unwrap().state, State::Finished);
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub enum Step {
     },
     /// See [`Kind::Grant`].
     Grant {
+        /// The bytes that it was made for.
+        blob: BlobId,
         /// What is needed to revoke it.
         record: GrantRecord,
         /// The slot that was taken.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{Driven, LifeError, Stride, World, revoke};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, BackendError, Found};
-use crate::grant::{Grant, GrantError};
-use crate::run::journal::StandingResult;
+use crate::grant::{Grant, GrantError, GrantRecord};
+use crate::run::journal::{JournalError, StandingResult};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step};
@@ -28,12 +28,16 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
     if let Some(message) = standing_result(world, run).await? {
         return finish(world, run, Finish::NotStarted { reason: Reason::ForeignResult, message }).await;
     }
+    revoke(world, run).await?;
     let backend = Arc::clone(world.backend(run)?);
     // Also before the first launch: after a lost journal the run may be there already.
     if let Found::Launched(_) = backend.find(&key).await.map_err(LifeError::backend(run))? {
-        let run = take_slot(world, run, slot, None).await?;
+        let Some(run) = take_slot(world, run, slot, &GrantRecord::default()).await? else { return Ok(Stride::Again) };
         let run = intend(world, &run, backend.name()).await?;
         return resolve(world, &run).await;
+    }
+    if let Some(message) = too_late(world, run) {
+        return finish(world, run, Finish::NotStarted { reason: Reason::Expired, message }).await;
     }
     let grant = match mint(world, run).await {
         Ok(grant) => grant,
@@ -46,7 +50,11 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
             return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
         }
     };
-    let run = take_slot(world, run, slot, Some(&grant)).await?;
+    let Some(run) = take_slot(world, run, slot, &grant.record).await? else {
+        // It was stopped, or is another request by now: what was granted is for nobody.
+        world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
+        return Ok(Stride::Again);
+    };
     let run = intend(world, &run, backend.name()).await?;
     launch(world, &run, backend.as_ref(), &key, grant, slot).await
 }
@@ -71,9 +79,21 @@ async fn mint(world: &World, run: &Run) -> Result<Grant, GrantError> {
     world.secrets.mint(&run.id, &secrets).await
 }
 
-async fn take_slot(world: &World, run: &Run, slot: u32, grant: Option<&Grant>) -> Result<Run, LifeError> {
-    let record = grant.map(|grant| grant.record.clone()).unwrap_or_default();
-    world.step(run, Step::Grant { record, slot }).await
+/// The time may have passed while it queued.
+fn too_late(world: &World, run: &Run) -> Option<String> {
+    let limit = run.admitted.as_ref()?.not_after?;
+    (world.clock.now() > limit).then(|| format!("its time was over at {limit}, before it was launched"))
+}
+
+/// Records the slot and the grant; `None` where the run is not one that may take them any more.
+async fn take_slot(world: &World, run: &Run, slot: u32, record: &GrantRecord) -> Result<Option<Run>, LifeError> {
+    let Some(request) = &run.request else { return Ok(None) };
+    let step = Step::Grant { blob: request.blob.clone(), record: record.clone(), slot };
+    match world.step(run, step).await {
+        Ok(after) if after.state == State::Granted && after.request == run.request => Ok(Some(after)),
+        Ok(_) | Err(LifeError::Journal { source: JournalError::Illegal { .. }, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn intend(world: &World, run: &Run, backend: &str) -> Result<Run, LifeError> {
