@@ -16,7 +16,10 @@ fn stem(case: &Path) -> String {
 /// Whether a result can stand under that name.
 fn may_have_a_result(stem: &str) -> bool {
     let plain = stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    plain && stem.as_bytes()[0].is_ascii_alphanumeric() && !stem.contains("..") && !stem.ends_with('.')
+    plain
+        && stem.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !stem.contains("..")
+        && !stem.ends_with('.')
 }
 
 fn corpus() -> Vec<(String, Vec<u8>)> {

@@ -284,3 +284,22 @@ fn runs_with_the_same_concurrency_key_take_turns_and_others_pass_them() {
     world.recover();
     world.assert_sound(Strictness::Exact);
 }
+
+#[test]
+fn an_action_whose_time_passes_while_it_queues_does_not_begin() {
+    let world = World::new();
+    let soon = SystemClock.now().checked_add(jiff::SignedDuration::from_secs(10)).unwrap();
+    world.action("hold-1", "hold", "concurrency_key = 'k'");
+    let late = format!("concurrency_key = 'k'\nnot_after = {}", soon.strftime("%Y-%m-%dT%H:%M:%SZ"));
+    world.action("ok-late", "work", &late);
+    world.publish("both");
+    let serving = world.serve(&[]);
+    world.wait_until_begun("hold-1");
+    until("its time to pass", || (SystemClock.now() > soon).then_some(()));
+    world.open_gate("hold-1");
+    until("its result", || world.result("ok-late"));
+    let result = world.result("ok-late").unwrap();
+    assert_eq!((&result["state"], &result["reason"]), (&"not_started".into(), &"expired".into()), "{result}");
+    assert_eq!(world.begun("ok-late"), 0);
+    stop(serving);
+}
