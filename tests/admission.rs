@@ -24,6 +24,7 @@ use dispatch::admission::{Admitted, Explanation, Gatherer, How, Ledger, Rules, S
 use dispatch::config::Config;
 use dispatch::grant::{Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use dispatch::ops::{Entry, Mirror};
+use dispatch::support::checkup::Finding;
 use dispatch::support::ids::{ActionId, BlobId, RunId, SecretName};
 use ops_repo::{Key, OpsRepo};
 
@@ -53,8 +54,8 @@ impl SecretProvider for Generous {
     fn name(&self) -> &'static str {
         "generous"
     }
-    async fn check(&self) -> Result<(), GrantError> {
-        Ok(())
+    async fn check(&self) -> Vec<Finding> {
+        Vec::new()
     }
     async fn presence(&self, _: &SecretName) -> Presence {
         Presence::Present { evidence: "always".to_owned() }

@@ -22,6 +22,7 @@ use backend_contract::observe;
 use dispatch::backend::local::{LocalBackend, LocalSettings};
 use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found, Observation};
 use dispatch::runner::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
+use dispatch::support::checkup::{Standing, worst};
 use dispatch::support::ids::{BlobId, LaunchKey, sha256_hex};
 use dispatch::support::watch::Watcher;
 
@@ -274,7 +275,7 @@ const HELLO: &str = "echo hello; exit 7";
 async fn the_contract_holds_from_launch_to_exit() {
     let world = World::new();
     let (backend, envelope) = (world.backend(), world.envelope(HELLO));
-    backend.check().await.unwrap();
+    assert_eq!(worst(&backend.check().await), Standing::Good);
     contract::a_run_is_followed_to_its_exit_and_again_from_its_last_cursor(&backend, &key(), &envelope).await;
     assert_eq!(world.executions(), 1);
 }
@@ -512,7 +513,9 @@ async fn a_binary_that_is_not_there_is_found_by_check_and_starts_nothing() {
     let settings =
         LocalSettings { runs_dir: world.path("runs"), executable: world.path("none"), mounts: BTreeMap::new() };
     let backend = LocalBackend::new(settings).unwrap();
-    assert!(backend.check().await.unwrap_err().to_string().contains("reinstall it"));
+    let findings = backend.check().await;
+    let wrong: Vec<_> = findings.iter().filter(|finding| finding.standing == Standing::Wrong).collect();
+    assert_eq!((wrong.len(), wrong[0].fix.as_deref()), (1, Some("reinstall it")));
     assert!(matches!(backend.launch(&key(), &world.envelope(HELLO)).await, Err(BackendError::Io { .. })));
     assert_eq!(backend.find(&key()).await.unwrap(), Found::NotLaunched);
 }

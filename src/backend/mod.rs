@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::runner::envelope::Envelope;
+use crate::support::checkup::Finding;
 use crate::support::ids::{LaunchKey, RunId};
 
 /// What a backend needs in order to find its run again: opaque to everyone else, kept in the journal.
@@ -141,6 +142,18 @@ pub enum BackendError {
     },
 }
 
+/// How an envelope travels to its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Nobody but the run can read it: secret values may travel in it.
+    Private,
+    /// The place keeps it, and others may read it there: only what is worthless to a second reader may travel in it.
+    Shared {
+        /// The most bytes that it takes.
+        limit: usize,
+    },
+}
+
 /// A place where runs run.
 ///
 /// # Order of calls
@@ -164,8 +177,12 @@ pub trait Backend: Debug + Send + Sync {
     /// The name used in config, results and messages: `local`, `nomad`, `docker`, `ssh`.
     fn name(&self) -> &'static str;
 
-    /// Can it work: reachable, permitted, everything present?
-    async fn check(&self) -> Result<(), BackendError>;
+    /// Can it work: reachable, permitted, everything present? One finding for each thing looked at, in order; what depends on
+    /// something that does not hold is not looked at.
+    async fn check(&self) -> Vec<Finding>;
+
+    /// Who else could read what is handed over to a run.
+    fn channel(&self) -> Channel;
 
     /// Starts the run. When it returns an error that is not [`BackendError::Ambiguous`], nothing was started.
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError>;

@@ -22,6 +22,7 @@ use crate::dispatcher::service::OnStop;
 use crate::dispatcher::settings::Settings;
 use crate::dispatcher::start::{StartError, Surroundings};
 use crate::run::record::Run;
+use crate::support::checkup;
 use crate::support::clock::{Clock as _, SystemClock};
 
 /// Threads that serve runs, the ops repo and the socket. Two keep one slow step from holding up the rest.
@@ -66,10 +67,13 @@ pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Ar
     let started = Dispatcher::start(config, surroundings(invocation.environment())?).await;
     started.map_err(|error| {
         let kind = match &error {
-            StartError::Ops(_) | StartError::Backend(_) => Kind::Unreachable,
+            StartError::Ops(_) => Kind::Unreachable,
+            StartError::Dependencies { bad } if checkup::worst(bad) == checkup::Standing::Unreachable => {
+                Kind::Unreachable
+            }
             _ => Kind::Failed,
         };
-        let hint = match &error {
+        let hint: &str = match &error {
             StartError::Lock(_) => {
                 "one dispatcher serves a state directory: ask it with `dispatch status`, or stop it first"
             }
@@ -80,8 +84,9 @@ pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Ar
             StartError::Ops(_) => {
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force"
             }
-            StartError::Secrets(_) => "check `[secrets.file]` in the configuration",
-            StartError::Backend(_) => "check `[backends]` in the configuration",
+            StartError::Dependencies { bad } => {
+                bad.iter().find_map(|finding| finding.fix.as_deref()).unwrap_or("look at what it names")
+            }
         };
         CliError::new(kind, "the dispatcher cannot start").caused_by(&error).hint(hint)
     })

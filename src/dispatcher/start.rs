@@ -23,18 +23,19 @@ use super::settings::Settings;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
+use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
-use crate::backend::{Backend, BackendError};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
+use crate::grant::SecretProvider;
 use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
-use crate::grant::{GrantError, SecretProvider};
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
 use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
+use crate::support::checkup::{Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
 use crate::support::{durable, fault};
 
@@ -62,12 +63,17 @@ pub enum StartError {
     /// The ops repo.
     #[error("the ops repo cannot be used")]
     Ops(#[from] OpsError),
-    /// The secrets.
-    #[error("the secret provider cannot be used")]
-    Secrets(#[from] GrantError),
-    /// A backend.
-    #[error("a backend cannot be used")]
-    Backend(#[from] BackendError),
+    /// Something that runs depend on does not hold.
+    #[error("{}", words(.bad))]
+    Dependencies {
+        /// What, in the order in which it was looked at; never empty.
+        bad: Vec<Finding>,
+    },
+}
+
+fn words(bad: &[Finding]) -> String {
+    let each = bad.iter().map(|finding| format!("{}: {}", finding.subject, finding.evidence));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What a start is given beside the config.
@@ -227,10 +233,17 @@ pub fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
     }
 }
 
-async fn check(world: &World) -> Result<(), StartError> {
-    world.secrets.check().await?;
+/// Looks at everything that runs depend on.
+pub async fn findings(world: &World) -> Vec<Finding> {
+    let mut findings = world.secrets.check().await;
     for backend in world.backends.values() {
-        backend.check().await?;
+        findings.extend(backend.check().await);
     }
-    Ok(())
+    findings
+}
+
+async fn check(world: &World) -> Result<(), StartError> {
+    let mut bad = findings(world).await;
+    bad.retain(|finding| finding.standing >= Standing::Unreachable);
+    if bad.is_empty() { Ok(()) } else { Err(StartError::Dependencies { bad }) }
 }

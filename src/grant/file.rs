@@ -19,6 +19,7 @@ use super::seal::{self, Identities};
 use super::{Grant, GrantError, GrantRecord, Presence, SecretProvider, value};
 use crate::config::types::SecretFiles;
 use crate::runner::envelope::Handover;
+use crate::support::checkup::{Finding, Standing};
 use crate::support::ids::{RunId, SecretName};
 
 /// The largest `.enc` file that is read: the longest value, armored, to many recipients, is well below.
@@ -164,9 +165,10 @@ impl FileProvider {
         GrantError::Misconfigured { detail, fix: "make one with `age-keygen`".to_owned() }
     }
 
-    fn check_now(&self) -> Result<(), GrantError> {
-        self.check_directory()?;
-        self.identities().map(drop)
+    fn check_now(&self) -> Vec<Finding> {
+        let folder = finding("secrets: folder", &self.directory, self.check_directory());
+        let identity = finding("secrets: age identity", &self.identity, self.identities().map(drop));
+        vec![folder, identity]
     }
 
     /// The folder must be readable, and not writable by everyone: sealing needs no secret, so that whoever can write there can
@@ -199,6 +201,14 @@ impl FileProvider {
     }
 }
 
+fn finding(subject: &str, path: &Path, looked: Result<(), GrantError>) -> Finding {
+    match looked {
+        Ok(()) => Finding::good(subject, path.display().to_string()),
+        Err(GrantError::Misconfigured { detail, fix }) => Finding::bad(Standing::Wrong, subject, detail, fix),
+        Err(error) => Finding::bad(Standing::Unreachable, subject, error.to_string(), "look at its file system"),
+    }
+}
+
 /// Opens for reading without following a last link, and without waiting where the path is a pipe.
 fn open_plain(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -211,8 +221,9 @@ impl SecretProvider for FileProvider {
         "file"
     }
 
-    async fn check(&self) -> Result<(), GrantError> {
-        self.blocking(Self::check_now).await?
+    async fn check(&self) -> Vec<Finding> {
+        let looked = self.blocking(Self::check_now).await;
+        looked.unwrap_or_else(|error| vec![finding("secrets: folder", &self.directory, Err(error))])
     }
 
     async fn presence(&self, secret: &SecretName) -> Presence {

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::envelope::Handover;
+use crate::support::checkup::Finding;
 use crate::support::ids::{RunId, SecretName};
 
 pub use file::FileProvider;
@@ -107,8 +108,8 @@ pub trait SecretProvider: Debug + Send + Sync {
     /// `file` or `vault`.
     fn name(&self) -> &'static str;
 
-    /// Can it work?
-    async fn check(&self) -> Result<(), GrantError>;
+    /// Can it work? One finding for each thing looked at, in order; what depends on something that does not hold is not looked at.
+    async fn check(&self) -> Vec<Finding>;
 
     /// Whether `secret` could be granted now.
     async fn presence(&self, secret: &SecretName) -> Presence;

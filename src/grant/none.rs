@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use crate::runner::envelope::Handover;
+use crate::support::checkup::Finding;
 use crate::support::ids::{RunId, SecretName};
 
 /// Grants runs that name no secret, and no others.
@@ -18,8 +19,8 @@ impl SecretProvider for NoSecrets {
         "none"
     }
 
-    async fn check(&self) -> Result<(), GrantError> {
-        Ok(())
+    async fn check(&self) -> Vec<Finding> {
+        vec![Finding::good("secrets", "the config names no provider: only actions without secrets can be admitted")]
     }
 
     async fn presence(&self, _secret: &SecretName) -> Presence {

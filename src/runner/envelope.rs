@@ -22,12 +22,63 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
+/// The values of a run's secrets by name.
+pub type Secrets = BTreeMap<SecretName, SecretString>;
+
 /// What opens the run's secrets and fences it against a second execution.
 #[derive(Debug, Clone)]
 pub enum Handover {
     /// The values themselves; only over a channel that no one else can read (a pipe on the same host). The fence is a marker
     /// file made with `O_EXCL` in the run's directory.
-    Values(BTreeMap<SecretName, SecretString>),
+    Values(Secrets),
+    /// A single-use wrapping that Vault holds: whoever opens it first has it, and everyone else learns that they came second.
+    /// The marker file is taken as well.
+    Wrapped(Box<Wrapped>),
+}
+
+/// A wrapping in Vault, with everything by which the runner recognises it as the one that was made for it (30-grants).
+#[derive(Debug, Clone)]
+pub struct Wrapped {
+    /// Vault's address as the runner reaches it, without `/v1`.
+    pub address: String,
+    /// The namespace, where the server has them.
+    pub namespace: Option<String>,
+    /// PEM certificates to trust for `address`; the system's roots where it is not set.
+    pub ca_pem: Option<String>,
+    /// The wrapping token.
+    pub token: SecretString,
+    /// `wrap_info.creation_path`, as the lookup must answer it.
+    pub creation_path: String,
+    /// `wrap_info.creation_time`, to the nanosecond, as the lookup must answer it.
+    pub creation_time: String,
+    /// `wrap_info.ttl`, in seconds, as the lookup must answer it.
+    pub ttl_seconds: u64,
+    /// What is inside.
+    pub opens: Opens,
+}
+
+/// What a wrapping holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opens {
+    /// The token of a grant.
+    Grant {
+        /// The token's accessor: the one that comes out must have this one.
+        accessor: String,
+        /// The secrets to read with it: all of them, and no others.
+        secrets: BTreeMap<SecretName, SecretPlace>,
+    },
+    /// Nothing but this nonce: a run without secrets, fenced the same way.
+    Nonce(String),
+}
+
+/// Where a secret stands in Vault's KV v2.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretPlace {
+    /// The path to read, such as `kv/data/disinto/runner/NPM_TOKEN`.
+    pub path: String,
+    /// The field that holds the value.
+    pub field: String,
 }
 
 /// How much output is kept.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use secrecy::ExposeSecret as _;
 
-use super::envelope::{Envelope, Handover};
+use super::envelope::{Envelope, Secrets};
 use super::redact::Unfit;
 use super::redact::registry::fit;
 use crate::support::ids::SecretName;
@@ -108,8 +108,7 @@ pub type Variables = BTreeMap<String, OsString>;
 ///
 /// # Errors
 /// The first that cannot be used.
-pub fn check(envelope: &Envelope) -> Result<(), EnvironmentError> {
-    let Handover::Values(secrets) = &envelope.handover;
+pub fn check(envelope: &Envelope, secrets: &Secrets) -> Result<(), EnvironmentError> {
     for (name, value) in secrets {
         if is_reserved(name.as_str()) {
             return Err(EnvironmentError::SecretReserved { name: name.clone() });
@@ -144,7 +143,7 @@ fn param_name(name: &str) -> String {
 }
 
 /// The formula's environment. [`check`] comes first.
-pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
+pub fn variables(envelope: &Envelope, secrets: &Secrets, places: &Places<'_>) -> Variables {
     let mut all = Variables::new();
     let mut set = |name: &str, value: OsString| all.insert(name.to_owned(), value);
     set("LANG", "C.UTF-8".into());
@@ -157,7 +156,6 @@ pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
     for (name, place) in &envelope.mounts {
         set(&format!("DISPATCH_MOUNT_{}", name.as_str().to_ascii_uppercase().replace('-', "_")), place.into());
     }
-    let Handover::Values(secrets) = &envelope.handover;
     for (name, value) in secrets {
         set(name.as_str(), value.expose_secret().into());
     }

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use secrecy::ExposeSecret as _;
-
 use super::emit::Emitter;
-use super::envelope::{Envelope, FormulaKind, Handover};
+use super::envelope::{Envelope, FormulaKind, Handover, Secrets};
 use super::environment::{self, EnvironmentError, PATH, Places};
 use super::event::{Kind, ReservedExit, Stream};
 use super::fence::{self, FenceError};
@@ -60,6 +58,8 @@ enum NotBegun {
     Secret(#[source] Unfit),
     #[error("`{name}` is an agent formula; this runner runs mechanical formulas only")]
     Agent { name: String },
+    #[error("the envelope carries a wrapping, and this build cannot open one")]
+    Wrapped,
     #[error("there is no bash in {PATH}; install it where the run runs, or use an image that has it")]
     NoBash,
     #[error("the run's directory cannot be prepared")]
@@ -82,9 +82,12 @@ impl NotBegun {
             }
             Self::Environment(_) | Self::Secret(_) => ReservedExit::SecretMissing,
             Self::Fence(FenceError::Lost { .. }) => ReservedExit::FenceLost,
-            Self::Agent { .. } | Self::NoBash | Self::Workdir(_) | Self::System { .. } | Self::Fence(_) => {
-                ReservedExit::FormulaNotRunnable
-            }
+            Self::Agent { .. }
+            | Self::Wrapped
+            | Self::NoBash
+            | Self::Workdir(_)
+            | Self::System { .. }
+            | Self::Fence(_) => ReservedExit::FormulaNotRunnable,
         }
     }
 }
@@ -118,10 +121,11 @@ fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) 
         return Err(NotBegun::Agent { name: envelope.formula.to_string() });
     }
     let fence = std::path::absolute(&options.fence).map_err(system("finding the current directory"))?;
-    environment::check(&envelope)?;
-    let registry = Arc::new(Registry::new(values(&envelope)).map_err(NotBegun::Secret)?);
+    let secrets = secrets(&envelope.handover)?;
+    environment::check(&envelope, &secrets)?;
+    let registry = Arc::new(Registry::new(to_redact(&secrets)).map_err(NotBegun::Secret)?);
     let workdir = Workdir::prepare(&options.workdir, &envelope).map_err(NotBegun::Workdir)?;
-    let formula = formula(&envelope, &workdir).ok_or(NotBegun::NoBash)?;
+    let formula = formula(&envelope, &secrets, &workdir).ok_or(NotBegun::NoBash)?;
     let (shared, alive) = shared(registry, emitter, bytes)?;
     let plumbing = Plumbing::lay(&workdir, &shared, alive)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
@@ -139,19 +143,26 @@ fn read(source: &Source) -> Result<Envelope, NotBegun> {
     }
 }
 
-fn values(envelope: &Envelope) -> Vec<(String, secrecy::SecretString)> {
-    let Handover::Values(values) = &envelope.handover;
-    values.iter().map(|(name, value)| (name.to_string(), value.expose_secret().into())).collect()
+/// The values that the formula is to have.
+fn secrets(handover: &Handover) -> Result<Secrets, NotBegun> {
+    match handover {
+        Handover::Values(values) => Ok(values.clone()),
+        Handover::Wrapped(_) => Err(NotBegun::Wrapped),
+    }
 }
 
-fn formula(envelope: &Envelope, workdir: &Workdir) -> Option<Formula> {
+fn to_redact(secrets: &Secrets) -> Vec<(String, secrecy::SecretString)> {
+    secrets.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+}
+
+fn formula(envelope: &Envelope, secrets: &Secrets, workdir: &Workdir) -> Option<Formula> {
     let places = Places {
         home: &workdir.home,
         action: &workdir.action,
         context: &workdir.context,
         redact_socket: &workdir.redact_socket,
     };
-    let variables = environment::variables(envelope, &places);
+    let variables = environment::variables(envelope, secrets, &places);
     Formula::new(&workdir.script, envelope.action_id().as_str(), &workdir.work, &variables)
 }
 

@@ -9,14 +9,15 @@ use std::io::{self, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
-use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, SecretName, sha256_hex};
+use super::envelope::{Envelope, FormulaKind, Limits, PROTOCOL, Sealed};
+use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, sha256_hex};
+use handover::{Given, Taken};
 
 mod error;
+mod handover;
 
 pub use error::EnvelopeError;
 
@@ -85,41 +86,14 @@ struct Document<S> {
     traceparent: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Given<'a> {
-    Values(BTreeMap<&'a SecretName, &'a str>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Taken {
-    Values(BTreeMap<SecretName, WireSecret>),
-}
-
-/// A value on its way from the document into a [`SecretString`]; wiped when dropped.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WireSecret(String);
-
-impl Drop for WireSecret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
 impl Envelope {
     /// The document to hand over, **with the secrets in it**: for a private channel only. The buffer is wiped when dropped.
     ///
     /// # Errors
     /// When compression fails, or the result is larger than a runner reads.
     pub fn to_handover(&self) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-        let Handover::Values(values) = &self.handover;
-        let given = Given::Values(values.iter().map(|(name, value)| (name, value.expose_secret())).collect());
-        // Room for every secret with each byte escaped as \u00XX, so that the buffer never moves and leaves a copy behind.
-        let secrets: usize =
-            values.iter().map(|(name, value)| name.as_str().len() + 6 * value.expose_secret().len() + 8).sum();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(self.encoded_size()? + secrets));
+        let given = Given::of(&self.handover);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.encoded_size()? + given.room()));
         serde_json::to_writer(&mut *bytes, &self.document(given)?)
             .map_err(|error| EnvelopeError::Write(error.into()))?;
         if bytes.len() as u64 > MAX_DOCUMENT {
@@ -133,7 +107,7 @@ impl Envelope {
     /// # Errors
     /// When compression fails.
     pub fn encoded_size(&self) -> Result<usize, EnvelopeError> {
-        let document = self.document(Given::Values(BTreeMap::new()))?;
+        let document = self.document(Given::nothing())?;
         Ok(serde_json::to_vec(&document).map_err(|error| EnvelopeError::Write(error.into()))?.len())
     }
 
@@ -205,7 +179,7 @@ impl Envelope {
             params: document.params,
             mounts: document.mounts,
             environment: document.environment,
-            handover: taken(document.handover),
+            handover: document.handover.into(),
             limits: Limits {
                 timeout_seconds: document.limits.timeout_seconds,
                 grace_seconds: document.limits.grace_seconds,
@@ -214,11 +188,6 @@ impl Envelope {
             traceparent: document.traceparent,
         })
     }
-}
-
-fn taken(handover: Taken) -> Handover {
-    let Taken::Values(values) = handover;
-    Handover::Values(values.into_iter().map(|(name, value)| (name, SecretString::from(value.0.as_str()))).collect())
 }
 
 fn plain(file: &Sealed) -> File {

@@ -1,8 +1,9 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! the HTTP client, what is wrong with a file and how other people's text is shown, the control protocol, fault points for
-//! tests.
+//! the HTTP client, what is wrong with a file and how other people's text is shown, the control protocol, what a look at a
+//! dependency found, fault points for tests.
 
 pub mod chain;
+pub mod checkup;
 pub mod clock;
 pub mod control;
 pub mod diagnostic;

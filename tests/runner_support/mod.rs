@@ -49,7 +49,7 @@ impl Case {
     }
 
     pub fn secret(mut self, name: &str, value: &str) -> Self {
-        let Handover::Values(values) = &mut self.envelope.handover;
+        let Handover::Values(values) = &mut self.envelope.handover else { panic!("values are handed over here") };
         values.insert(name.parse().unwrap(), SecretString::from(value));
         self
     }

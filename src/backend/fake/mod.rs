@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use self::caller::{Call, Caller};
 pub use self::script::{FindAnswer, LaunchAnswer, Script, Step};
-use super::{Backend, BackendError, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
+use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
 use crate::runner::envelope::Envelope;
+use crate::support::checkup::{Finding, Standing};
 use crate::support::ids::{LaunchKey, RunId};
 
 const NAME: &str = "fake";
@@ -170,8 +171,14 @@ impl Backend for FakeBackend {
         NAME
     }
 
-    async fn check(&self) -> Result<(), BackendError> {
-        self.world().check.clone().map_or(Ok(()), |detail| Err(BackendError::Unreachable { backend: NAME, detail }))
+    async fn check(&self) -> Vec<Finding> {
+        let detail = self.world().check.clone();
+        let bad = |detail| Finding::bad(Standing::Unreachable, NAME, detail, "wait for it, or mend it");
+        vec![detail.map_or_else(|| Finding::good(NAME, "it plays its script"), bad)]
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::Private
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {

@@ -31,9 +31,10 @@ use tokio::sync::mpsc;
 
 use self::layout::{Fate, LaunchDir};
 use self::process::Life;
-use super::{Backend, BackendError, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
+use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
+use crate::support::checkup::{Finding, Standing};
 use crate::support::fault;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::watch::{Watched, Watcher};
@@ -128,6 +129,35 @@ impl LocalBackend {
         Ok(dir.launch()?.map(|launch| Listed { key: key.clone(), run: launch.run, handle: place.handle() }))
     }
 
+    /// The folder of runs: writable, with room, and rid of removals that were cut short.
+    fn check_runs(&self) -> Finding {
+        let (subject, runs) = ("local: run directories", self.settings.runs_dir.display());
+        let wrong = |what: String, fix: &str| Finding::bad(Standing::Wrong, subject, format!("{runs}: {what}"), fix);
+        if let Err(error) = self.try_out() {
+            return wrong(format!("it cannot be written to: {error}"), "give it to the dispatcher's user");
+        }
+        if let Err(error) = self.finish_removals() {
+            return wrong(format!("removals that were cut short cannot be finished: {error}"), "remove them by hand");
+        }
+        match statvfs(&self.settings.runs_dir) {
+            Err(errno) => wrong(format!("its free space cannot be learned: {errno}"), "look at its file system"),
+            Ok(disk) => match disk.f_bavail.saturating_mul(disk.f_frsize) {
+                free if free < MIN_FREE => {
+                    wrong(format!("only {} MiB are free, a run needs 64", free >> 20), "make room")
+                }
+                free => Finding::good(subject, format!("{runs}, {} MiB free", free >> 20)),
+            },
+        }
+    }
+
+    fn check_executable(&self) -> Finding {
+        let (subject, executable) = ("local: runner", self.settings.executable.display());
+        if access(&self.settings.executable, Access::EXEC_OK).is_ok() {
+            return Finding::good(subject, executable.to_string());
+        }
+        Finding::bad(Standing::Wrong, subject, format!("{executable}: not there or not executable"), "reinstall it")
+    }
+
     fn try_out(&self) -> io::Result<()> {
         let runs = &self.settings.runs_dir;
         DirBuilder::new().recursive(true).mode(0o700).create(runs)?;
@@ -148,33 +178,32 @@ impl LocalBackend {
     }
 }
 
+fn check_bash() -> Finding {
+    let subject = "local: bash";
+    let found = std::env::split_paths(environment::PATH)
+        .map(|folder| folder.join("bash"))
+        .find(|bash| access(bash, Access::EXEC_OK).is_ok());
+    found.map_or_else(
+        || {
+            let evidence = format!("no `bash` in {}, where formulas look for it", environment::PATH);
+            Finding::bad(Standing::Wrong, subject, evidence, "install it")
+        },
+        |bash| Finding::good(subject, bash.display().to_string()),
+    )
+}
+
 #[async_trait]
 impl Backend for LocalBackend {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    async fn check(&self) -> Result<(), BackendError> {
-        let runs = self.settings.runs_dir.display();
-        self.try_out().map_err(io_error(format!("writing to {runs}")))?;
-        self.finish_removals().map_err(io_error("finishing removals that were cut short"))?;
-        let disk = statvfs(&self.settings.runs_dir)
-            .map_err(|errno| io_error(format!("asking for the space on {runs}"))(errno.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < MIN_FREE {
-            return Err(refused(format!("{runs}: only {} MiB are free, a run needs 64: make room", free >> 20)));
-        }
-        let executable = &self.settings.executable;
-        if access(executable, Access::EXEC_OK).is_err() {
-            return Err(refused(format!("{}: not there or not executable: reinstall it", executable.display())));
-        }
-        let has_bash =
-            std::env::split_paths(environment::PATH).any(|folder| access(folder.join("bash"), Access::EXEC_OK).is_ok());
-        if has_bash {
-            Ok(())
-        } else {
-            Err(refused(format!("no `bash` in {}, where formulas look for it: install it", environment::PATH)))
-        }
+    async fn check(&self) -> Vec<Finding> {
+        vec![self.check_runs(), self.check_executable(), check_bash()]
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::Private
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {

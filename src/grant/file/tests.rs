@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::grant::seal_for;
+use crate::support::checkup::worst;
 
 /// Stands for any secret: no message and no print may hold it.
 const CANARY: &str = "canary-5f1e";
@@ -72,7 +73,7 @@ fn secret(name: &str) -> SecretName {
 }
 
 fn values(grant: &Grant) -> Vec<(&str, &str)> {
-    let Handover::Values(values) = &grant.handover;
+    let Handover::Values(values) = &grant.handover else { panic!("files hand over values") };
     values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect()
 }
 
@@ -196,52 +197,55 @@ async fn a_pipe_in_place_of_a_secret_does_not_hang() {
     assert_eq!(setup.refusal("PIPE").await, "secret PIPE: /secrets/PIPE.enc: it is not a regular file");
 }
 
+/// What is wrong with the setup, and the fix.
+async fn wrong(setup: &Setup) -> String {
+    let findings = setup.provider.check().await;
+    let found = findings.into_iter().find(|finding| finding.standing == Standing::Wrong).unwrap();
+    setup.without_root(&format!("{}; {}", found.evidence, found.fix.unwrap()))
+}
+
 #[tokio::test]
 async fn an_identity_that_others_may_read_is_refused_with_the_command_that_mends_it() {
     let setup = setup();
     setup.seal("A", CANARY.as_bytes());
-    setup.provider.check().await.unwrap();
+    assert_eq!(worst(&setup.provider.check().await), Standing::Good);
     fs::set_permissions(&setup.provider.identity, fs::Permissions::from_mode(0o640)).unwrap();
-    let words = "the secret provider cannot be used: the age identity /identity has mode 0640, and 0600 is the widest \
+    let words = "the age identity /identity has mode 0640, and 0600 is the widest \
                  allowed; run `chmod 600 /identity`";
-    assert_eq!(setup.shown(&setup.provider.check().await.unwrap_err()), words);
-    assert_eq!(setup.refusal("A").await, words);
+    assert_eq!(wrong(&setup).await, words);
+    assert_eq!(setup.refusal("A").await, format!("{words}"));
     fs::set_permissions(&setup.provider.identity, fs::Permissions::from_mode(0o400)).unwrap();
-    setup.provider.check().await.unwrap();
+    assert_eq!(worst(&setup.provider.check().await), Standing::Good);
 }
 
 #[tokio::test]
 async fn a_folder_that_everyone_may_write_to_is_refused() {
     let setup = setup();
     fs::set_permissions(&setup.provider.directory, fs::Permissions::from_mode(0o775)).unwrap();
-    setup.provider.check().await.unwrap();
+    assert_eq!(worst(&setup.provider.check().await), Standing::Good);
     fs::set_permissions(&setup.provider.directory, fs::Permissions::from_mode(0o777)).unwrap();
-    assert_eq!(
-        setup.shown(&setup.provider.check().await.unwrap_err()),
-        "the secret provider cannot be used: everyone may write to the folder of secrets /secrets; run `chmod o-w /secrets`"
-    );
+    assert_eq!(wrong(&setup).await, "everyone may write to the folder of secrets /secrets; run `chmod o-w /secrets`");
 }
 
 #[tokio::test]
 async fn check_names_what_is_wrong_with_the_setup() {
     let setup = setup();
-    let error = |setup: &Setup, error: GrantError| setup.shown(&error);
     fs::write(&setup.provider.identity, "# a comment\ncanary-5f1e\n").unwrap();
     assert_eq!(
-        error(&setup, setup.provider.check().await.unwrap_err()),
-        "the secret provider cannot be used: line 2 of the age identity /identity is not a key that begins with \
+        wrong(&setup).await,
+        "line 2 of the age identity /identity is not a key that begins with \
          AGE-SECRET-KEY-1; make one with `age-keygen`"
     );
     fs::remove_file(&setup.provider.identity).unwrap();
     assert_eq!(
-        error(&setup, setup.provider.check().await.unwrap_err()),
-        "the secret provider cannot be used: the age identity /identity cannot be read: No such file or directory (os \
+        wrong(&setup).await,
+        "the age identity /identity cannot be read: No such file or directory (os \
          error 2); set secrets.file.identity to a file that the dispatcher's user can read"
     );
     fs::remove_dir(&setup.provider.directory).unwrap();
     assert_eq!(
-        error(&setup, setup.provider.check().await.unwrap_err()),
-        "the secret provider cannot be used: the folder of secrets /secrets cannot be read: No such file or directory \
+        wrong(&setup).await,
+        "the folder of secrets /secrets cannot be read: No such file or directory \
          (os error 2); set secrets.file.directory to a folder that the dispatcher's user can read"
     );
 }

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::*;
+use crate::runner::envelope::{Handover, Opens, SecretPlace, Wrapped};
 
 fn sealed(bytes: &[u8]) -> Sealed {
     Sealed { sha256: sha256_hex(bytes), bytes: bytes.to_vec() }
@@ -39,9 +42,44 @@ fn refusal(document: &Value) -> String {
 #[test]
 fn an_envelope_reads_back_as_it_was_written_secrets_included() {
     let back = Envelope::from_handover(&envelope().to_handover().unwrap()).unwrap();
-    let Handover::Values(values) = &back.handover;
+    let Handover::Values(values) = &back.handover else { panic!("{back:?}") };
     assert_eq!(values[&"TOKEN".parse().unwrap()].expose_secret(), "s3cret-\u{1}value");
     assert_eq!(format!("{back:?}"), format!("{:?}", envelope()));
+}
+
+fn wrapped(opens: Opens) -> Envelope {
+    let wrapped = Wrapped {
+        address: "https://vault.example.com:8200".to_owned(),
+        namespace: None,
+        ca_pem: Some("-----BEGIN CERTIFICATE-----".to_owned()),
+        token: SecretString::from("hvs.invented"),
+        creation_path: "auth/token/create/runner".to_owned(),
+        creation_time: "2026-11-21T08:28:07.467304451Z".to_owned(),
+        ttl_seconds: 300,
+        opens,
+    };
+    Envelope { handover: Handover::Wrapped(Box::new(wrapped)), ..envelope() }
+}
+
+#[test]
+fn a_wrapping_reads_back_with_all_by_which_it_is_recognised() {
+    let place = SecretPlace { path: "kv/data/disinto/runner/TOKEN".to_owned(), field: "value".to_owned() };
+    let grant = Opens::Grant { accessor: "bBfz".to_owned(), secrets: [("TOKEN".parse().unwrap(), place)].into() };
+    for opens in [grant, Opens::Nonce("4f2a".to_owned())] {
+        let given = wrapped(opens);
+        let document = given.to_handover().unwrap();
+        let back = Envelope::from_handover(&document).unwrap();
+        let Handover::Wrapped(found) = &back.handover else { panic!("{back:?}") };
+        assert_eq!(found.token.expose_secret(), "hvs.invented");
+        assert_eq!(format!("{back:?}"), format!("{given:?}"));
+        assert!(!format!("{back:?}").contains("hvs."), "a wrapping token is a secret too");
+        assert!(
+            !String::from_utf8(serde_json::to_vec(&given.document(Given::nothing()).unwrap()).unwrap())
+                .unwrap()
+                .contains("hvs.")
+        );
+        assert!(document.len() <= given.encoded_size().unwrap() + Given::of(&given.handover).room());
+    }
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! Backends: which runs what, and what they mount.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::support::ids::FormulaName;
+
+/// `[mounts.<name>]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// For the local backend: a directory or file, copied read-only into the run's directory.
+    #[serde(default)]
+    #[schemars(extend("format" = "path"))]
+    pub local: Option<PathBuf>,
+}
+
+/// `[backends]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backends {
+    /// The one that is used where nothing else is said.
+    #[serde(default = "defaults::backend")]
+    pub default: String,
+    /// Those that an action may name.
+    #[serde(default)]
+    pub allow: BTreeSet<String>,
+    /// By formula; stronger than the default, weaker than nothing: an action cannot override it.
+    #[serde(default)]
+    pub formula: BTreeMap<FormulaName, String>,
+}
+
+impl Default for Backends {
+    fn default() -> Self {
+        Self { default: defaults::backend(), allow: BTreeSet::new(), formula: BTreeMap::new() }
+    }
+}
+
+mod defaults {
+    pub(super) fn backend() -> String {
+        "local".to_owned()
+    }
+}
