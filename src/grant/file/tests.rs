@@ -213,7 +213,7 @@ async fn an_identity_that_others_may_read_is_refused_with_the_command_that_mends
     let words = "the age identity /identity has mode 0640, and 0600 is the widest \
                  allowed; run `chmod 600 /identity`";
     assert_eq!(wrong(&setup).await, words);
-    assert_eq!(setup.refusal("A").await, format!("{words}"));
+    assert_eq!(setup.refusal("A").await, format!("the secret provider cannot be used: {words}"));
     fs::set_permissions(&setup.provider.identity, fs::Permissions::from_mode(0o400)).unwrap();
     assert_eq!(worst(&setup.provider.check().await), Standing::Good);
 }
