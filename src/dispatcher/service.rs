@@ -67,17 +67,35 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Waits until nothing runs and every result is in the ops repo.
+    /// Waits until nothing runs and every result is in the ops repo, or is refused there until a person acts: to wait for
+    /// that person would keep a service manager waiting, and the results are safe in the journal.
     async fn drained(&self) {
         let mut news = self.crew.news();
+        let mut delays = RetryPolicy::OPS.delays();
         loop {
             news.mark_unchanged();
-            let settled = self.journal().in_state(State::Settled).await;
-            if self.crew.is_idle() && settled.is_ok_and(|runs| runs.is_empty()) {
-                return;
+            if !self.crew.is_idle() {
+                // The sender lives in the crew, which outlives this.
+                drop(news.changed().await);
+                continue;
             }
-            // The sender lives in the crew, which outlives this.
-            drop(news.changed().await);
+            match self.flush().await {
+                Ok(Flushed::Nothing) => return,
+                Ok(Flushed::Published(_)) => {}
+                Ok(Flushed::Refused(why)) => return self.tell_unpublished(&why).await,
+                Ok(Flushed::TryAgain(_)) | Err(_) => sleep(delays.next().unwrap_or(RetryPolicy::OPS.cap)).await,
+            }
+        }
+    }
+
+    /// Says which results this dispatcher leaves behind unpublished.
+    async fn tell_unpublished(&self, why: &str) {
+        for run in self.journal().in_state(State::Settled).await.unwrap_or_default() {
+            tracing::error!(
+                run = %run.id,
+                "its result is left unpublished: the ops repo refuses it ({why}); it is in the journal and goes out with \
+                 the next start at which it may"
+            );
         }
     }
 
