@@ -13,10 +13,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Dispatcher;
 use super::outbox::Flushed;
 use super::pickup::Look;
+use crate::ops::Clutter;
 use crate::run::journal::JournalError;
 use crate::run::state::State;
-use crate::support::chain;
 use crate::support::retry::RetryPolicy;
+use crate::support::{chain, fault};
 
 /// Looks again at requests that wait for something that does not announce itself: a secret, a server.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ impl Dispatcher {
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
             tokio::spawn(Arc::clone(&self).keep_beginning()),
+            tokio::spawn(Arc::clone(&self).keep_tidy()),
         ];
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let mut draining = self.draining.subscribe();
@@ -166,6 +168,23 @@ impl Dispatcher {
             tokio::select! {
                 () = self.wakes.queue.notified() => {}
                 () = sleep_until(at) => {}
+            }
+        }
+    }
+
+    /// Packs the mirror once in many new heads, while nothing runs.
+    async fn keep_tidy(self: Arc<Self>) {
+        let mirror = &self.pickup.mirror;
+        loop {
+            sleep(Duration::from_secs(fault::seconds_per_minute())).await;
+            match mirror.clutter() {
+                Clutter::Overdue => {}
+                Clutter::Much if self.crew.is_idle() && self.crew.queued() == 0 => {}
+                Clutter::Much | Clutter::Little => continue,
+            }
+            match mirror.tidy().await {
+                Ok(()) => tracing::debug!("the mirror is packed"),
+                Err(error) => tracing::warn!("the mirror is not packed: {}", chain::words(&error)),
             }
         }
     }
