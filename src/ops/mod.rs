@@ -40,7 +40,7 @@ pub use checkout::Checkout;
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
 pub use line::Landed;
-pub use mirror::Mirror;
+pub use mirror::{Clutter, Mirror};
 pub use objects::{Blob, CommitInfo, Person};
 pub use publish::NewFile;
 pub use signature::Signature;
