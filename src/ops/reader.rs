@@ -188,7 +188,10 @@ fn questions(what: Ask, names: &[String]) -> Vec<u8> {
         Ask::Info => "info",
         Ask::Contents => "contents",
     };
-    let mut lines = names.iter().map(|name| format!("{word} {name}\n")).collect::<String>();
+    let mut lines = String::new();
+    for name in names {
+        lines.extend([word, " ", name, "\n"]);
+    }
     lines.push_str("flush\n");
     lines.into_bytes()
 }
