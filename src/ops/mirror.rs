@@ -371,10 +371,8 @@ impl Inner {
     }
 
     async fn resolve(&self, name: &str) -> Result<CommitId, OpsError> {
-        let call =
-            Call::new("rev-parse").args(["--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")]);
-        let answer = self.git.run(call).await?.success()?;
-        let text = String::from_utf8_lossy(&answer);
-        text.trim().parse().map_err(|_| OpsError::answer("rev-parse", text.trim()))
+        let found = self.git.infos(vec![format!("{name}^{{commit}}")]).await?.pop().flatten();
+        let id = found.and_then(|commit| commit.id.as_str().parse().ok());
+        id.ok_or_else(|| OpsError::Missing { what: format!("the commit of {name}") })
     }
 }
