@@ -1,5 +1,5 @@
-# The job for runs that an issue of the forge asks for: reproduce, triage, verify. `dispatch jobs apply` registers it with the variables that the config gives; each run is one
-# dispatch of it. By hand: `nomad job validate -var namespace=… jobs/sidecar.hcl`.
+# The job for runs that an issue of the forge asks for: reproduce, triage, verify. `dispatch jobs apply` registers it with the
+# variables that the config gives; each run is one dispatch of it. By hand: `nomad job validate -var namespace=… jobs/sidecar.hcl`.
 #
 # Nothing in a jobspec stops every second execution: a node purge, a reboot of the host, `alloc stop` or a container removed behind
 # Nomad's back starts the task again (seen on 1.11.3). What is set here stops those that can be stopped; the fence in the run stops
@@ -145,8 +145,12 @@ job "sidecar" {
       replace    = false
     }
 
+    # Carries `alloc/data`, where the fence's marker is, over to an allocation that replaces this one, as `alloc stop` makes (seen on
+    # 1.11.3: either of the two does so on one client; `migrate` also from one client to another).
     ephemeral_disk {
-      size = var.disk
+      size    = var.disk
+      sticky  = true
+      migrate = true
     }
 
     # Also what places the run on a client that has them.

@@ -134,8 +134,12 @@ job "vault-runner" {
       replace    = false
     }
 
+    # Carries `alloc/data`, where the fence's marker is, over to an allocation that replaces this one, as `alloc stop` makes (seen on
+    # 1.11.3: either of the two does so on one client; `migrate` also from one client to another).
     ephemeral_disk {
-      size = var.disk
+      size    = var.disk
+      sticky  = true
+      migrate = true
     }
 
     # Also what places the run on a client that has them.
