@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::error::{CliError, Kind};
 use super::invocation::{Invocation, interruptible};
-use super::output::{Look, Paint};
+use super::output::{Format, Look, Paint};
 use super::render;
 use super::service::surroundings;
 use super::view::DoctorView;
@@ -47,8 +47,7 @@ fn of_config(loaded: &Loaded) -> Vec<Finding> {
     let file =
         loaded.file.as_ref().map_or("no file, the environment alone".to_owned(), |path| path.display().to_string());
     let warning = |entry: Entry| {
-        let place = entry.line.map_or(entry.place.clone(), |line| format!("{}:{line}", entry.place));
-        let evidence = format!("{place}: {}", entry.message);
+        let evidence = format!("{}: {}", entry.place, entry.message);
         Finding { fix: entry.help, ..Finding::bad(Standing::Warning, "config", evidence, "") }
     };
     let warnings = loaded.warnings.entries().into_iter().map(warning);
@@ -68,8 +67,8 @@ pub(super) fn refused(findings: &[Finding], error: &StartError, invocation: &Inv
         message: finding.evidence.clone(),
         help: finding.fix.clone(),
     };
-    CliError::new(kind, "the dispatcher cannot start")
-        .caused_by(error)
-        .hint("`dispatch doctor` looks at everything again, without starting")
-        .report(shown, bad.map(entry).collect())
+    // People see the findings themselves above it.
+    let words = CliError::new(kind, "the dispatcher cannot start");
+    let words = if invocation.output.format() == Format::Json { words.caused_by(error) } else { words };
+    words.hint("`dispatch doctor` looks at everything again, without starting").report(shown, bad.map(entry).collect())
 }
