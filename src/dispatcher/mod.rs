@@ -6,8 +6,10 @@
 //! - [`pickup`]: did the primary branch move, and what does that bring?
 //! - [`judge`]: which of the requests seen are admitted?
 //! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
+//! - [`reach`]: which backends answer.
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`doctor`]: whether everything that the config names can be worked with.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`rebuild`]: a journal that is new or older than what was done under it, compared with what the backends and the ops repo know.
@@ -20,13 +22,16 @@ pub mod adhoc;
 pub mod audit;
 pub mod control;
 pub mod crew;
+pub mod doctor;
 pub mod judge;
+
 pub mod lock;
 pub mod once;
 pub mod outbox;
 pub mod pickup;
 pub mod preview;
 pub mod queue;
+pub mod reach;
 mod rebuild;
 pub mod report;
 pub mod service;
@@ -94,6 +99,7 @@ pub struct Dispatcher {
     /// When the ops repo was last looked at with success.
     looked_at: watch::Sender<Option<Timestamp>>,
     troubles: Troubles,
+    reach: Arc<reach::Reach>,
     since: Timestamp,
     remote: String,
     branch: String,
