@@ -13,6 +13,7 @@ pub mod config_show;
 pub mod control;
 pub mod daemon;
 mod demo;
+mod endpoint;
 pub mod error;
 pub mod explain;
 pub mod gc;

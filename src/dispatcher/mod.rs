@@ -14,6 +14,7 @@
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
 //! - [`sweep`]: removing what published runs left behind.
+//! - [`wake`]: the forge's webhook, and whether the dispatcher is well.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod adhoc;
@@ -33,6 +34,7 @@ pub mod service;
 pub mod settings;
 pub mod start;
 pub mod sweep;
+pub mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -231,6 +233,21 @@ impl Dispatcher {
             self.wakes.judge.notify_one();
         }
         Ok(flushed)
+    }
+
+    /// Has the ops repo looked at now: somebody says that it moved.
+    pub fn look_now(&self) {
+        self.wakes.poll.notify_one();
+    }
+
+    /// What keeps it from its work now, each as `part: why`. Empty: nothing.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut missing: Vec<String> =
+            self.troubles.all().into_iter().map(|(part, words)| format!("{part}: {words}")).collect();
+        if !*self.looked.borrow() && missing.is_empty() {
+            missing.push("ops: it has not been looked at yet".to_owned());
+        }
+        missing
     }
 
     /// Takes over a changed config.

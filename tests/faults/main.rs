@@ -4,7 +4,7 @@
 //! - `world`: an ops repo, a state directory and the binary; `child` is one call of it; `check` compares tally, results, journal.
 //! - `points`: kill and full disk at every point that a good round passes. `repeat`: every step twice.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
-//! - `service`: one instance, signals, limits, order.
+//! - `service`: one instance, signals, limits, order. `webhook`: being woken.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,4 +30,5 @@ mod points;
 mod remote;
 mod repeat;
 mod service;
+mod webhook;
 mod world;

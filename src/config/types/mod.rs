@@ -9,6 +9,7 @@ mod backends;
 mod limits;
 mod ops;
 mod secrets;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use backends::{Backends, Mount};
 pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
+pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +57,9 @@ pub struct Config {
     /// Which backend runs what.
     #[serde(default)]
     pub backends: Backends,
+    /// Being woken by the forge, and answering whether all is well.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
     /// Directories that an action may name as its `working_directory`.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
