@@ -90,8 +90,12 @@ impl From<BytesRejection> for Deaf {
 
 impl Wakeup {
     async fn hear(&self, headers: &HeaderMap, request: axum::extract::Request) -> Result<Heard, Deaf> {
+        use axum::body::HttpBody as _;
         use axum::extract::FromRequest as _;
         let signature = Signature::of(headers).ok_or(Deaf::NotSigned)?;
+        if request.body().size_hint().lower() > BODY as u64 {
+            return Err(Deaf::TooLarge);
+        }
         let body = Bytes::from_request(request, &()).await?;
         if !signature.proves(&body, &self.secret()?) {
             return Err(Deaf::NotSigned);
