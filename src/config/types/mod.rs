@@ -6,6 +6,7 @@
 
 mod approval;
 mod backends;
+mod forge;
 mod limits;
 mod ops;
 mod secrets;
@@ -21,6 +22,7 @@ use crate::support::ids::MountName;
 
 pub use approval::{Approval, ApprovalMode, TierApproval};
 pub use backends::{Backends, Mount};
+pub use forge::Forge;
 pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
@@ -48,6 +50,9 @@ pub struct Config {
     /// Mounts by name.
     #[serde(default)]
     pub mounts: BTreeMap<MountName, Mount>,
+    /// The forge that holds the ops repo.
+    #[serde(default)]
+    pub forge: Forge,
     /// How an approval is proven.
     #[serde(default)]
     pub approval: Approval,
