@@ -20,6 +20,7 @@ use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
+use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
@@ -37,7 +38,7 @@ use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::{durable, fault};
+use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -77,7 +78,7 @@ fn words(bad: &[Finding]) -> String {
 }
 
 /// What a start is given beside the config.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The date.
     pub clock: Arc<dyn Clock>,
@@ -103,6 +104,8 @@ impl Dispatcher {
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let troubles = Troubles::default();
+        let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
         check(&world).await?;
         let wakes = Arc::new(Wakes::default());
@@ -120,13 +123,26 @@ impl Dispatcher {
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
             looked_at: watch::Sender::new(None),
-            troubles: Troubles::default(),
+            troubles,
+            teller,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }
+}
+
+/// Who tells the forge, where that is wanted; that nobody can is trouble, and no reason not to run.
+fn teller(
+    config: &Config,
+    surroundings: &Surroundings,
+    journal: &Journal,
+    mirror: &Mirror,
+    troubles: &Troubles,
+) -> Option<Arc<Teller>> {
+    let teller = Teller::of(config, surroundings, journal, mirror)?;
+    teller.inspect_err(|error| troubles.set("telling", chain::words(error))).ok()
 }
 
 /// What admission looks through; the mirrors of formula sources are kept below `place`.

@@ -10,6 +10,7 @@ mod forge;
 mod limits;
 mod ops;
 mod secrets;
+mod telling;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use forge::Forge;
 pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
+pub use telling::Telling;
 pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.
@@ -65,6 +67,9 @@ pub struct Config {
     /// Being woken by the forge, and answering whether all is well.
     #[serde(default)]
     pub webhook: Option<Webhook>,
+    /// What the forge is told.
+    #[serde(default)]
+    pub telling: Telling,
     /// Directories that an action may name as its `working_directory`.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::record::Run;
 use super::state::{Illegal, State};
@@ -140,6 +141,7 @@ pub struct Sighting {
 pub struct Journal {
     writer: Arc<Writer>,
     clock: Arc<dyn Clock>,
+    news: Arc<watch::Sender<()>>,
 }
 
 impl Journal {
@@ -149,7 +151,13 @@ impl Journal {
     /// [`JournalError::Corrupt`] and [`JournalError::Newer`] leave the file as it is.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let connection = store::open(path, clock.as_ref())?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock })
+        let news = Arc::new(watch::Sender::new(()));
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock, news })
+    }
+
+    /// Changes whenever a step of a run was recorded.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
@@ -172,6 +180,7 @@ impl Journal {
         fault::point(&format!("journal.{kind}.before"))?;
         let after = self.step_once(run, step.clone()).await?;
         story::tell(run, &step);
+        self.news.send_replace(());
         fault::point(&format!("journal.{kind}.after"))?;
         Ok(after)
     }
@@ -199,6 +208,7 @@ impl Journal {
         for (run, step) in &told {
             story::tell(run, step);
         }
+        self.news.send_replace(());
         fault::point(&format!("journal.{point}.after"))?;
         Ok(after)
     }
@@ -215,6 +225,7 @@ impl Journal {
         for (run, step) in &told {
             story::tell(run, step);
         }
+        self.news.send_replace(());
         fault::point("journal.sight.after")?;
         Ok(())
     }
