@@ -4,7 +4,8 @@
 //! - `world`: an ops repo, a state directory and the binary; `child` is one call of it; `check` compares tally, results, journal.
 //! - `points`: kill and full disk at every point that a good round passes. `repeat`: every step twice.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
-//! - `service`: one instance, signals, limits, order. `webhook`: being woken.
+//! - `backend`: one that the config no longer has. `service`: one instance, signals, limits, order.
+//! - `webhook`: being woken.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +24,7 @@ mod git_http;
 #[path = "../common/ops_repo.rs"]
 mod ops_repo;
 
+mod backend;
 mod check;
 mod child;
 mod journal;
