@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{OnceArgs, RunArgs};
+use super::endpoint::Endpoint;
 use super::error::{CliError, Kind};
 use super::invocation::Invocation;
 use super::view::ListView;
@@ -97,6 +98,8 @@ pub(super) async fn start(
 
 async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Result<ExitCode, CliError> {
     let signals = Signals::new()?;
+    // First of all, so that it can be asked whether the process lives while what it needs is being opened.
+    let mut endpoint = Endpoint::open(&loaded.config).await?;
     let dispatcher = start(&loaded.config, invocation, Unanswered::WaitFor).await?;
     let listener = listen(&loaded.config)?;
     tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
@@ -104,6 +107,9 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     let living = tokio::spawn(keep_telling_that_we_live());
     let stop = watch::Sender::new(false);
     let answering = tokio::spawn(Arc::clone(&dispatcher).answer(listener));
+    if let Some(endpoint) = &mut endpoint {
+        endpoint.attend(&dispatcher);
+    }
     let served = tokio::select! {
         served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
         () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
@@ -114,6 +120,9 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     answering.abort();
     living.abort();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
     served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -21,6 +21,7 @@ use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
+use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
@@ -38,7 +39,7 @@ use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::{durable, fault};
+use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -89,7 +90,7 @@ pub enum Unanswered {
 }
 
 /// What a start is given beside the config.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The date.
     pub clock: Arc<dyn Clock>,
@@ -119,6 +120,8 @@ impl Dispatcher {
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let troubles = Troubles::default();
+        let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
         let reach = Arc::new(check(&world, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
@@ -137,14 +140,27 @@ impl Dispatcher {
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
             looked_at: watch::Sender::new(None),
-            troubles: Troubles::default(),
             reach,
+            troubles,
+            teller,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }
+}
+
+/// Who tells the forge, where that is wanted; that nobody can is trouble, and no reason not to run.
+fn teller(
+    config: &Config,
+    surroundings: &Surroundings,
+    journal: &Journal,
+    mirror: &Mirror,
+    troubles: &Troubles,
+) -> Option<Arc<Teller>> {
+    let teller = Teller::of(config, surroundings, journal, mirror)?;
+    teller.inspect_err(|error| troubles.set("telling", chain::words(error))).ok()
 }
 
 /// What admission looks through; the mirrors of formula sources are kept below `place`.

@@ -21,6 +21,9 @@ impl RetryPolicy {
     /// long as it takes").
     pub const OPS: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60), budget: None };
 
+    /// For one question to the forge: what lasts longer than a moment is for the caller's next look.
+    pub const FORGE: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(1), budget: Some(2) };
+
     /// The waits, one for each further try.
     pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let builder = ExponentialBuilder::default().with_min_delay(self.first).with_max_delay(self.cap).with_jitter();
