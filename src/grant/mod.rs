@@ -8,6 +8,7 @@
 
 pub mod file;
 pub mod none;
+pub mod policies;
 pub mod seal;
 pub mod value;
 

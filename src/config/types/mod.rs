@@ -9,6 +9,7 @@ mod backends;
 mod limits;
 mod ops;
 mod secrets;
+mod vault;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use backends::{Backends, Mount};
 pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
+pub use vault::{AppRole, Jwt, Vault};
 
 /// The whole of `dispatch.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
