@@ -23,13 +23,12 @@ use super::settings::Settings;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
-use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
+use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
-use crate::grant::SecretProvider;
-use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
+use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
@@ -200,7 +199,7 @@ pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> 
     Ok(World {
         journal: journal.clone(),
         backends,
-        secrets: secrets(config),
+        secrets: secrets(config)?,
         logs: LogStore::new(config.state_dir.join("logs")),
         clock: surroundings.clock,
         grace: Duration::from_secs(u64::from(config.limits.grace_seconds)),
@@ -226,10 +225,26 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
 }
 
 /// Where secrets come from.
-pub fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
-    match &config.secrets.file {
-        Some(settings) => Arc::new(FileProvider::open(settings)),
-        None => Arc::new(NoSecrets),
+///
+/// # Errors
+/// The provider cannot be set up, or two are configured.
+pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
+    let wrong = |evidence: String, fix: String| {
+        let bad = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
+        StartError::Dependencies { bad }
+    };
+    match (&config.secrets.vault, &config.secrets.file) {
+        (Some(_), Some(_)) => {
+            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
+            Err(wrong(words.to_owned(), "keep one of them".to_owned()))
+        }
+        (Some(settings), None) => match VaultProvider::open(settings) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, fix)),
+            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]".to_owned())),
+        },
+        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
+        (None, None) => Ok(Arc::new(NoSecrets)),
     }
 }
 
@@ -238,12 +253,26 @@ pub async fn findings(world: &World) -> Vec<Finding> {
     let mut findings = world.secrets.check().await;
     for backend in world.backends.values() {
         findings.extend(backend.check().await);
+        findings.extend(exposure(world.secrets.as_ref(), backend.as_ref()));
     }
     findings
 }
 
+/// Values may not travel where others can read what is handed over.
+fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
+    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
+    exposed.then(|| {
+        let subject = format!("secrets: handed over on {}", backend.name());
+        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
+        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
+    })
+}
+
 async fn check(world: &World) -> Result<(), StartError> {
     let mut bad = findings(world).await;
-    bad.retain(|finding| finding.standing >= Standing::Unreachable);
+    // A Vault that is sealed or away stops no dispatcher: what runs is adopted and settled without it, and what needs a grant waits,
+    // for nothing is minted before the server has proven what it must.
+    let waits = |finding: &Finding| finding.standing == Standing::Unreachable && finding.subject.starts_with("vault:");
+    bad.retain(|finding| finding.standing >= Standing::Unreachable && !waits(finding));
     if bad.is_empty() { Ok(()) } else { Err(StartError::Dependencies { bad }) }
 }
