@@ -3,9 +3,10 @@
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
 //!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions, also to a [`Reader`] in
-//!   another process.
+//!   another process; [`alarm`] counts what a person must know of.
 //! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
 
+mod alarm;
 pub mod chain;
 mod ledger;
 pub mod read;
@@ -14,6 +15,7 @@ pub mod replay;
 pub mod store;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
 use store::{News, Stepped};
 use writer::Writer;
 
+pub use alarm::{Alarm, alarms};
 pub use reader::Reader;
 
 /// Why the journal could not be opened, read or written.
@@ -243,6 +246,30 @@ impl Journal {
         fault::point("journal.note.before")?;
         self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await?;
         Ok(fault::point("journal.note.after")?)
+    }
+
+    /// Records that something happened which a person must know of, and counts it.
+    ///
+    /// # Errors
+    /// Any failure to write.
+    pub async fn alarm(&self, alarm: Alarm, data: serde_json::Value) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        fault::point("journal.alarm.before")?;
+        self.call(move |connection| {
+            let count = alarm.count(connection)? + 1;
+            store::set(connection, &alarm.counter(), Some(&count.to_string()))?;
+            chain::append(connection, at, "", alarm.word(), &data.to_string())
+        })
+        .await?;
+        Ok(fault::point("journal.alarm.after")?)
+    }
+
+    /// The alarms that there were, with how often.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn alarms(&self) -> Result<BTreeMap<String, u64>, JournalError> {
+        self.call(alarms).await
     }
 
     /// Sets a named value (`head`, `rewritten`); `None` removes it.
