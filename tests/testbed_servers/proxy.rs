@@ -97,7 +97,7 @@ fn what_fails_after_is_done_although_the_client_cannot_know() {
 fn an_answer_can_be_cut_short_or_be_something_else() {
     for (fault, word) in [
         (Fault::ResetMidBody, "ConnectionReset"),
-        (Fault::Truncate, "IncompleteMessage"),
+        (Fault::Truncate, "IncompleteBody"),
         (Fault::WrongContentType, "expected value"),
     ] {
         let (seen, written) = Counter::new().write(fault);
