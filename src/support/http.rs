@@ -48,6 +48,14 @@ pub struct Times {
 /// # Errors
 /// No roots for an `https` address, or an unusable file of them.
 pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, HttpError> {
+    build(builder(url, times, roots)?)
+}
+
+/// What [`client`] is built from, for a caller that needs more of it: a client certificate, a socket.
+///
+/// # Errors
+/// An unusable file of roots.
+pub fn builder(url: &str, times: Times, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
     use_ring();
     let builder = Client::builder()
         .connect_timeout(times.connect)
@@ -55,7 +63,14 @@ pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, H
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("dispatch/", env!("CARGO_PKG_VERSION")))
         .pool_max_idle_per_host(2);
-    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
+    Ok(if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) })
+}
+
+/// The client.
+///
+/// # Errors
+/// No roots for an `https` address.
+pub fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
     builder.build().map_err(HttpError::Build)
 }
 
