@@ -87,6 +87,10 @@ pub(super) async fn start(
             StartError::Journal(_) => {
                 (Kind::Failed, "the journal needs a directory that can be written to, and this version or a later one")
             }
+            StartError::Nomad(_) => (
+                Kind::Failed,
+                "check `[backends.nomad]`; `dispatch config show --origin` says where each value comes from",
+            ),
             StartError::Ops(_) => (
                 Kind::Unreachable,
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",

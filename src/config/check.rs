@@ -10,8 +10,10 @@ use super::remote::{Transport, transport};
 use super::types::{Config, Credential};
 use crate::support::diagnostic::Severity::{Error, Warning};
 
+mod nomad;
+
 /// The backends of this build.
-const BACKENDS: [&str; 1] = ["local"];
+const BACKENDS: [&str; 2] = ["local", "nomad"];
 
 /// Variables that no formula may be given: they steer the shell or the loader, or are set by the runner itself.
 const NEVER_PASSED: [&str; 6] = ["HOME", "PATH", "USER", "SHELL", "BASH_ENV", "ENV"];
@@ -27,6 +29,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
         }
     }
     backends(config, draft);
+    nomad::check(config, environment, draft);
     limits(config, draft);
     approval(config, draft);
     secrets(config, draft);
@@ -130,8 +133,13 @@ fn backends(config: &Config, draft: &mut Draft) {
         .chain(config.backends.formula.iter().map(|(formula, name)| (format!("backends.formula.{formula}"), name)))
         .chain(config.limits.backend.keys().map(|name| (format!("limits.backend.{name}"), name)));
     let known = BACKENDS.map(str::to_owned);
-    for (key, name) in named.filter(|(_, name)| !known.contains(name)) {
-        draft.complain(&key, Error, not_among(name, &known));
+    for (key, name) in named {
+        if !known.contains(name) {
+            draft.complain(&key, Error, not_among(name, &known));
+        } else if name == "nomad" && config.backends.nomad.is_none() {
+            let wrong = Wrong::new("where Nomad is is not configured");
+            draft.complain(&key, Error, wrong.help("add [backends.nomad] with `address`, or set NOMAD_ADDR"));
+        }
     }
 }
 
@@ -165,18 +173,20 @@ fn secrets(config: &Config, draft: &mut Draft) {
             wrong.help("add [secrets.vault], or [secrets.file] for one machine without Vault"),
         );
     }
-    for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none()) {
+    for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none() && mount.nomad.is_none()) {
         let wrong = Wrong::new(format!("the mount `{name}` does not say what is mounted"));
-        draft.complain(&format!("mounts.{name}"), Error, wrong.help("add `local = \"<path>\"`"));
+        let help = "add `local = \"<path>\"`, or `nomad = \"<host volume>\"`";
+        draft.complain(&format!("mounts.{name}"), Error, wrong.help(help));
     }
 }
 
 fn passed_on(config: &Config, draft: &mut Draft) {
     let logins = [&config.ops.credential, &config.ops.push_credential];
     let webhook = config.webhook.as_ref().and_then(|webhook| webhook.secret_env.as_deref());
+    let nomad = config.backends.nomad.as_ref().and_then(|nomad| nomad.token_env.as_deref());
     let passwords = logins.into_iter().flatten().filter_map(|login| login.password_env.as_deref());
     let vault = config.secrets.vault.as_ref().and_then(|vault| vault.token_env.as_deref());
-    let passwords: Vec<&str> = passwords.chain(webhook).chain(vault).collect();
+    let passwords: Vec<&str> = passwords.chain(webhook).chain(vault).chain(nomad).collect();
     for name in &config.pass_environment {
         let wrong = if passwords.contains(&name.as_str()) {
             Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))
