@@ -140,9 +140,13 @@ fn secrets(config: &Config, draft: &mut Draft) {
         let wrong = Wrong::new("secrets are allowed, but no provider is configured: actions that name one wait");
         draft.complain("secrets.allow", Warning, wrong.help("add [secrets.file] with `directory` and `identity`"));
     }
-    for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none()) {
+    for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none() && mount.nomad.is_none()) {
         let wrong = Wrong::new(format!("the mount `{name}` does not say what is mounted"));
-        draft.complain(&format!("mounts.{name}"), Error, wrong.help("add `local = \"<path>\"`"));
+        draft.complain(
+            &format!("mounts.{name}"),
+            Error,
+            wrong.help("add `local = \"<path>\"`, or `nomad.volume = \"<host volume>\"`"),
+        );
     }
 }
 

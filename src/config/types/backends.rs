@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::nomad_jobs::NomadMount;
 use crate::support::ids::FormulaName;
 
 /// `[mounts.<name>]`
@@ -16,6 +17,9 @@ pub struct Mount {
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub local: Option<PathBuf>,
+    /// For the Nomad backend: a host volume of its clients.
+    #[serde(default)]
+    pub nomad: Option<NomadMount>,
 }
 
 /// `[backends]`
