@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # What the testbed's scripts share: words, waiting, and which processes belong to a folder. Sourced, never run.
 #
-# A server lives in a folder of its own (config, data, `log`, `pid`, `env`). Its processes are known by two marks:
-# the environment holds TESTBED_SERVER=<folder>/, which children inherit, and `pid` holds the first one's number with
-# the time at which it started, for programs that overwrite their environment (sshd) and against numbers used again.
+# A server lives in a folder of its own (config, data, `log`, `pid`, `env`). Its processes are known by three marks, since
+# none is on all of them: the environment holds TESTBED_SERVER=<folder>/, which children inherit unless a formula clears
+# it; `pid` holds the first one's number with the time at which it started, for programs that overwrite their environment
+# (sshd) and against numbers used again; the control group of a task or container is named for the id in the data folder.
 
 # shellcheck disable=SC2034 # for those who source this
 bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -98,14 +99,24 @@ publish() {
   printf 'export %q\n' "$@" > "$dir/env"
 }
 
+# groups DIR: what Nomad's allocations and Docker's containers are called, in the names of their control groups.
+groups() {
+  find "$1" -maxdepth 5 \( -path '*/data/alloc/*' -o -path '*/data/containers/*' \) -prune -printf '%f\n' 2> /dev/null
+}
+
+recorded() {
+  local file pid start
+  find "$1" -maxdepth 3 -name pid 2> /dev/null | while read -r file; do
+    if read -r pid start < "$file" && alive "$pid" "$start"; then echo "$pid"; fi
+  done
+}
+
 # members DIR: the processes that belong to a server's folder or to any folder below it, with all their descendants.
 members() {
   {
     grep -lzs "^TESTBED_SERVER=${1//./\\.}/" /proc/[0-9]*/environ | cut -d/ -f3
-    local file pid start
-    find "$1" -name pid -path "$1*" -maxdepth 3 2> /dev/null | while read -r file; do
-      read -r pid start 2> /dev/null < "$file" && alive "$pid" "$start" && echo "$pid"
-    done
+    grep -lsFf <(groups "$1") /proc/[0-9]*/cgroup | cut -d/ -f3
+    recorded "$1"
   } | descendants
 }
 

@@ -28,7 +28,7 @@ configure() {
   jq -n --arg dir "$dir" --arg name "${dir##*/}" --arg rootfs "$root/rootfs" --arg docker "unix://$root/docker/sock" \
     --argjson http "$(free_port)" --argjson rpc "$(free_port)" --argjson serf "$(free_port)" \
     --argjson server "$([[ -z $server_of ]] && echo true || echo false)" --argjson client "$client" \
-    --arg join "$([[ -z $server_of ]] || jq -r '"127.0.0.1:\(.ports.rpc)"' "$server_of/config.json")" '{
+    --arg join "127.0.0.1:$([[ -z $server_of ]] || jq .ports.rpc "$server_of/config.json")" '{
       name: $name, data_dir: "\($dir)/data", bind_addr: "127.0.0.1", disable_update_check: true, acl: {enabled: true},
       ports: {http: $http, rpc: $rpc, serf: $serf},
       advertise: {http: "127.0.0.1", rpc: "127.0.0.1", serf: "127.0.0.1"},
@@ -50,6 +50,7 @@ configure() {
         }]}}
       ]
     } | if $server then . else del(.server) end' > "$dir/config.json"
+  echo "${server_of:-$dir}" > "$dir/server-of"
   mkdir -p "$dir/data"
   chmod 700 "$dir/data"
 }
@@ -57,6 +58,7 @@ configure() {
 launch() {
   local arguments=() file
   for file in "$dir"/config.json "$dir"/more-*; do [[ -e $file ]] && arguments+=("-config=$file"); done
+  log_before=$(stat -c %s "$dir/log" 2> /dev/null || echo 0)
   spawn "$dir" "$TESTBED_NOMAD" agent "${arguments[@]}"
   within 20 "$dir" 'Nomad does not answer' reachable "$address/v1/agent/health"
 }
@@ -71,12 +73,21 @@ node_ready() {
     jq -e --arg name "${dir##*/}" 'any(.[]; .Name == $name and .Status == "ready")' > /dev/null
 }
 
-# A fresh client whose first registration met a server without its keyring tries again only after 20 s, started again at once.
-node_ready_soon() {
-  local end=$((SECONDS + 5))
+registration_failed() { tail -c "+$((log_before + 1))" "$dir/log" | grep -q 'client: error registering'; }
+
+# settle: until the node is ready; fails when starting the agent again is quicker than waiting.
+# - A first registration that met a server without its keyring is repeated only after 15 to 20 s.
+# - A registered client waits up to 10 s, at random, until it says that it is ready; another list of servers makes it say so
+#   now, and the same server named once more is another list.
+settle() {
+  local end=$((SECONDS + 6)) server servers
+  server="address=127.0.0.1:$(jq .ports.rpc "$(cat "$dir/server-of")/config.json")"
+  servers=$server
   until node_ready; do
-    ((SECONDS < end)) || return 1
-    pause 0.05
+    if ((SECONDS >= end)) || registration_failed; then return 1; fi
+    servers+="&$server"
+    curl -s --noproxy '*' --max-time 1 -o /dev/null -X PUT -H "X-Nomad-Token: $token" "$address/v1/agent/servers?$servers" || true
+    pause 0.1
   done
 }
 
@@ -87,22 +98,30 @@ stop_agent() {
   while running "$dir"; do pause 0.05; done
 }
 
+# server_side: the token, and where to ask for nodes: at this agent, or at the one whose client it is.
+server_side() {
+  local server
+  server=$(cat "$dir/server-of")
+  leader=$address
+  if [[ $server == "$dir" ]]; then
+    token=$(cat "$dir/token" 2> /dev/null || secret)
+    [[ -e $dir/token ]] || within 20 "$dir" 'Nomad hands out no first token' bootstrap
+  else
+    leader="http://127.0.0.1:$(jq .ports.http "$server/config.json")"
+    token=$(cat "$server/token")
+  fi
+}
+
 start_server() {
   local more=() attempt
   [[ -e $dir/config.json ]] || { options_of_agent "$@" && configure; }
   address="http://127.0.0.1:$(jq .ports.http "$dir/config.json")"
-  leader=$address
   launch
-  if jq -e '.server.enabled' "$dir/config.json" > /dev/null; then
-    token=$(cat "$dir/token" 2> /dev/null || secret)
-    [[ -e $dir/token ]] || within 20 "$dir" 'Nomad hands out no first token' bootstrap
-  else
-    leader=$(sed -n 's/^export NOMAD_ADDR=//p' "$server_of/env") token=$(cat "$server_of/token")
-  fi
+  server_side
   if jq -e .client.enabled "$dir/config.json" > /dev/null; then
-    for attempt in 1 2 3 4; do
-      node_ready_soon && break
-      ((attempt < 4)) || { log_end "$dir" && die 'the Nomad node did not become ready'; }
+    for attempt in 1 2 3 4 5 6; do
+      settle && break
+      ((attempt < 6)) || { log_end "$dir" && die 'the Nomad node did not become ready'; }
       stop_agent
       launch
     done
