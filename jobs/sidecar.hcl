@@ -188,7 +188,7 @@ job "sidecar" {
         content {
           image           = var.image
           entrypoint      = [var.command]
-          args            = local.arguments
+          args            = concat(local.arguments, ["--linger"])
           readonly_rootfs = true
           privileged      = false
           cap_drop        = ["all"]
@@ -198,7 +198,8 @@ job "sidecar" {
           ipc_mode        = "private"
           init            = false
 
-          # Docker's default, json-file, loses and repeats lines of a busy log.
+          # Docker's default, json-file, loses and repeats lines of a busy log. With any, the last lines before the end may be lost,
+          # for which the runner lingers.
           logging {
             type = "local"
           }

@@ -166,7 +166,7 @@ job "vault-runner" {
         content {
           image           = var.image
           entrypoint      = [var.command]
-          args            = local.arguments
+          args            = concat(local.arguments, ["--linger"])
           readonly_rootfs = true
           privileged      = false
           cap_drop        = ["all"]
@@ -176,7 +176,8 @@ job "vault-runner" {
           ipc_mode        = "private"
           init            = false
 
-          # Docker's default, json-file, loses and repeats lines of a busy log.
+          # Docker's default, json-file, loses and repeats lines of a busy log. With any, the last lines before the end may be lost,
+          # for which the runner lingers.
           logging {
             type = "local"
           }

@@ -145,7 +145,7 @@ fn secrets(config: &Config, draft: &mut Draft) {
         draft.complain(
             &format!("mounts.{name}"),
             Error,
-            wrong.help("add `local = \"<path>\"`, or `nomad.volume = \"<host volume>\"`"),
+            wrong.help("add `local = \"<path>\"`, or `nomad = \"<host volume>\"`"),
         );
     }
 }

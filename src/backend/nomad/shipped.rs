@@ -13,6 +13,9 @@ const RUNNER: &str = include_str!("../../../jobs/vault-runner.hcl");
 /// The job of sidecars.
 const SIDECAR: &str = include_str!("../../../jobs/sidecar.hcl");
 
+/// The id of the sidecars' job.
+const SIDECAR_ID: &str = "sidecar";
+
 /// Digits of the marker: enough to tell two jobspecs apart.
 const MARKER: usize = 16;
 
@@ -33,7 +36,7 @@ pub struct Shipped {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShippedError {
     /// A set names no mount of Nomad's.
-    #[error("the set of mounts `{set}` names `{name}`, which has no [mounts.{name}.nomad]")]
+    #[error("the set of mounts `{set}` names `{name}`, which has no `nomad` in [mounts.{name}]")]
     NoMount {
         /// The set as written.
         set: String,
@@ -42,7 +45,7 @@ pub enum ShippedError {
     },
     /// With this driver the place must be said.
     #[error(
-        "with raw_exec nothing is mounted: [mounts.{name}.nomad] needs `path`, the directory of its volume on the clients"
+        "with raw_exec nothing is mounted: [mounts.{name}] needs `nomad_path`, the directory of its volume on the clients"
     )]
     NoPath {
         /// The mount.
@@ -61,6 +64,8 @@ pub enum ShippedError {
 pub struct Wishes<'a> {
     /// The namespace of all jobs.
     pub namespace: &'a str,
+    /// The id of the job without mounts; the others are named after it.
+    pub job: &'a str,
     /// `[backends.nomad.runner]`
     pub runner: &'a NomadJob,
     /// `[backends.nomad.sidecar]`; without it there is none.
@@ -70,26 +75,20 @@ pub struct Wishes<'a> {
 }
 
 impl Wishes<'_> {
-    /// The id of the job without mounts.
-    pub fn runner_id(&self) -> &str {
-        self.runner.job.as_deref().unwrap_or("vault-runner")
-    }
-
     /// All jobs: that without mounts, one for each set of mounts, and the sidecars'.
     ///
     /// # Errors
     /// [`ShippedError`]
     pub fn jobs(&self) -> Result<Vec<Shipped>, ShippedError> {
-        let mut jobs = vec![self.shipped(RUNNER, self.runner_id().to_owned(), self.runner, &BTreeMap::new())];
+        let mut jobs = vec![self.shipped(RUNNER, self.job.to_owned(), self.runner, &BTreeMap::new())];
         for set in &self.runner.mounts {
             let names = self.names(set)?;
             let volumes = self.volumes(&names)?;
-            jobs.push(self.shipped(RUNNER, variant(self.runner_id(), names), self.runner, &volumes));
+            jobs.push(self.shipped(RUNNER, variant(self.job, names), self.runner, &volumes));
         }
         if let Some(sidecar) = self.sidecar {
             // Its volumes are the jobspec's own.
-            let id = sidecar.job.clone().unwrap_or_else(|| "sidecar".to_owned());
-            jobs.push(self.shipped(SIDECAR, id, sidecar, &BTreeMap::new()));
+            jobs.push(self.shipped(SIDECAR, SIDECAR_ID.to_owned(), sidecar, &BTreeMap::new()));
         }
         let mut seen = std::collections::BTreeSet::new();
         match jobs.iter().find(|job| !seen.insert(&job.id)) {
@@ -108,8 +107,7 @@ impl Wishes<'_> {
     }
 
     fn place(&self, name: &MountName) -> Result<String, ShippedError> {
-        let path = self.mounts.get(name).and_then(|mount| mount.nomad.as_ref()).and_then(|mount| mount.path.clone());
-        match path {
+        match self.mounts.get(name).and_then(|mount| mount.nomad_path.clone()) {
             Some(path) => Ok(path),
             None if self.runner.driver == NomadDriver::RawExec => Err(ShippedError::NoPath { name: name.clone() }),
             None => Ok(format!("/mnt/{name}")),
@@ -129,8 +127,8 @@ impl Wishes<'_> {
     /// Volume → where it is mounted.
     fn volumes(&self, names: &[&MountName]) -> Result<BTreeMap<&str, String>, ShippedError> {
         let volume = |name: &MountName| self.mounts.get(name).and_then(|mount| mount.nomad.as_ref());
-        let mounted = names.iter().filter_map(|name| Some((name, volume(name)?)));
-        mounted.map(|(name, mount)| Ok((mount.volume.as_str(), self.place(name)?))).collect()
+        let mounted = names.iter().filter_map(|name| Some((*name, volume(name)?)));
+        mounted.map(|(name, volume)| Ok((volume.as_str(), self.place(name)?))).collect()
     }
 
     fn shipped(&self, hcl: &'static str, id: String, job: &NomadJob, volumes: &BTreeMap<&str, String>) -> Shipped {
@@ -181,15 +179,15 @@ fn text(plain: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::types::NomadMount;
 
     fn mounts() -> BTreeMap<MountName, Mount> {
         let mount = |volume: &str, path: Option<&str>| Mount {
             local: None,
-            nomad: Some(NomadMount { volume: volume.to_owned(), path: path.map(str::to_owned) }),
+            nomad: Some(volume.to_owned()),
+            nomad_path: path.map(str::to_owned),
         };
         let named = |name: &str, mount| (name.parse().unwrap(), mount);
-        let local = Mount { local: Some("/x".into()), nomad: None };
+        let local = Mount { local: Some("/x".into()), nomad: None, nomad_path: None };
         [named("ssh", mount("runner-ssh", None)), named("gpg", mount("runner-gpg", Some("/keys"))), named("x", local)]
             .into()
     }
@@ -200,7 +198,7 @@ mod tests {
 
     fn ids(runner: &NomadJob) -> Result<Vec<String>, ShippedError> {
         let mounts = mounts();
-        let wishes = Wishes { namespace: "dispatch", runner, sidecar: None, mounts: &mounts };
+        let wishes = Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts };
         Ok(wishes.jobs()?.into_iter().map(|job| job.id).collect())
     }
 
@@ -222,7 +220,7 @@ mod tests {
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
         let of = |runner: &NomadJob| {
-            Wishes { namespace: "dispatch", runner, sidecar: None, mounts: &mounts }.jobs().unwrap()
+            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts }.jobs().unwrap()
         };
         let (runner, other) = (job(&["gpg+ssh"]), NomadJob { memory: Some(64), ..job(&["gpg+ssh"]) });
         let (jobs, changed) = (of(&runner), of(&other));
@@ -240,7 +238,7 @@ mod tests {
     #[test]
     fn with_raw_exec_a_mount_is_where_the_client_has_it() {
         let (mounts, runner) = (mounts(), NomadJob { driver: NomadDriver::RawExec, ..job(&["gpg"]) });
-        let wishes = Wishes { namespace: "n", runner: &runner, sidecar: None, mounts: &mounts };
+        let wishes = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, mounts: &mounts };
         assert!(wishes.jobs().is_ok());
         assert!(matches!(wishes.places(), Err(ShippedError::NoPath { name }) if name.as_str() == "ssh"));
     }

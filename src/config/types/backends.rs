@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::nomad_jobs::NomadMount;
 use crate::support::ids::FormulaName;
 
 /// `[mounts.<name>]`
@@ -17,9 +16,13 @@ pub struct Mount {
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub local: Option<PathBuf>,
-    /// For the Nomad backend: a host volume of its clients.
+    /// For Nomad: the host volume, which `dispatch jobs` lets the runs have read-only.
     #[serde(default)]
-    pub nomad: Option<NomadMount>,
+    pub nomad: Option<String>,
+    /// For Nomad: where a run finds it; `/mnt/<name>` where it is not set. With the driver raw_exec, which mounts nothing, the volume's
+    /// directory on the clients.
+    #[serde(default)]
+    pub nomad_path: Option<String>,
 }
 
 /// `[backends]`

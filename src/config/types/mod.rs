@@ -22,7 +22,7 @@ use crate::support::ids::MountName;
 pub use approval::{Approval, ApprovalMode, TierApproval};
 pub use backends::{Backends, Mount};
 pub use limits::Limits;
-pub use nomad_jobs::{NomadDriver, NomadJob, NomadMount};
+pub use nomad_jobs::{NomadDriver, NomadJob};
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
 

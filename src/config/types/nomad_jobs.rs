@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NomadJob {
-    /// Its id in Nomad: `vault-runner`, `sidecar` where it is not set. Its variants with mounts are named after it.
-    #[serde(default)]
-    pub job: Option<String>,
     /// How runs are executed on the clients.
     #[serde(default)]
     pub driver: NomadDriver,
@@ -82,15 +79,4 @@ impl NomadDriver {
             Self::RawExec => "raw_exec",
         }
     }
-}
-
-/// `[mounts.<name>.nomad]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NomadMount {
-    /// The host volume, as the clients' configuration names it.
-    pub volume: String,
-    /// Where a run finds it: `/mnt/<name>` where it is not set. With `raw_exec`, which mounts nothing, the volume's own directory on the clients.
-    #[serde(default)]
-    pub path: Option<String>,
 }
