@@ -9,10 +9,12 @@
 //! - [`dispatcher`]: the loop: wake-ups, queue and slots, recovery, stopping, the control socket.
 //! - [`run`]: one run's life: states and legal transitions (pure), the journal, watching, settling.
 //! - [`admission`]: every check before anything has an effect, as pure functions over a snapshot; verdict and explanation.
+//! - [`forge`]: the forge that holds the ops repo, asked over its API: requests, reviews, people, and the words told back.
 //! - [`ops`]: the ops repo: the git subprocess, the mirror, what changed, signatures, publishing.
 //! - [`grant`]: secret providers; what is presented to one run.
 //! - [`backend`]: the contract of a place where runs run, and its implementations.
 //! - [`runner`]: what runs inside the job: envelope, fence, formula, redaction, events.
+//! - [`vault`]: the client of Vault's HTTP interface: one function for each call, its refusals in words.
 //! - [`action`]: action, formula, policy, result: types, parsing, diagnostics (pure).
 //! - [`config`]: `dispatch.toml`, environment, flags; where each value came from.
 //! - [`support`]: ids, clock, retry policy, durable files, fault points: small, and knowing no one above.
@@ -23,8 +25,10 @@ pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod dispatcher;
+pub mod forge;
 pub mod grant;
 pub mod ops;
 pub mod run;
 pub mod runner;
 pub mod support;
+pub mod vault;

@@ -6,8 +6,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From top to bottom: a module may use only those behind it.
-const ORDER: [&str; 11] =
-    ["cli", "dispatcher", "run", "admission", "ops", "grant", "backend", "runner", "action", "config", "support"];
+const ORDER: [&str; 13] = [
+    "cli",
+    "dispatcher",
+    "run",
+    "admission",
+    "forge",
+    "ops",
+    "grant",
+    "backend",
+    "runner",
+    "vault",
+    "action",
+    "config",
+    "support",
+];
 
 fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

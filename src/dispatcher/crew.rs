@@ -10,8 +10,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::queue::{Candidate, Capacity, Claim, Decision, decide};
+use super::reach::Reach;
 use crate::action::reason::Reason;
-use crate::run::life::{Driven, Wishes, World, clear_up, drive};
+use crate::backend::BackendError;
+use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::ids::RunId;
@@ -34,17 +36,25 @@ pub struct Wakes {
     pub outbox: Notify,
     /// The poll: somebody says that the branch moved.
     pub poll: Notify,
+    /// Who checks open requests: something may have happened on the forge.
+    pub telling: Notify,
 }
 
 /// A run that is being driven.
 #[derive(Debug)]
 struct Active {
-    /// Its slot and what it claims, where it holds one.
-    holds: Option<(u32, Claim)>,
+    /// What it holds while it is driven.
+    holds: Option<Holds>,
+    /// Why it stands still, where it does: nothing can be done for it until a person acts. It has no slot then.
+    parked: Option<Held>,
     stop: watch::Sender<bool>,
     /// Somebody wanted it driven while it was: once more, then, for its row may have changed behind the last look at it.
     again: bool,
 }
+
+/// A slot, and what its run claims beside it. One that stands still has given its slot back and keeps its claims: it may go
+/// on where nobody sees it, and what must not run beside it must not run now either.
+type Holds = (Option<u32>, Claim);
 
 /// An admitted run that waits for its turn.
 #[derive(Debug, Clone)]
@@ -56,11 +66,18 @@ struct Queued {
     not_until: Option<Instant>,
 }
 
+impl Active {
+    fn slot(&self) -> Option<u32> {
+        self.holds.as_ref().and_then(|(slot, _)| *slot)
+    }
+}
+
 /// The runs that are being driven, and those that wait for their turn.
 #[derive(Debug)]
 pub struct Crew {
     world: Arc<World>,
     wakes: Arc<Wakes>,
+    reach: Arc<Reach>,
     active: Mutex<BTreeMap<RunId, Active>>,
     queued: Mutex<BTreeMap<RunId, Queued>>,
     detach: watch::Sender<bool>,
@@ -73,11 +90,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Crew {
-    /// A crew without runs.
-    pub fn new(world: Arc<World>, wakes: Arc<Wakes>) -> Arc<Self> {
+    /// A crew without runs. It tells `reach` of calls that failed.
+    pub fn new(world: Arc<World>, wakes: Arc<Wakes>, reach: Arc<Reach>) -> Arc<Self> {
         Arc::new(Self {
             world,
             wakes,
+            reach,
             active: Mutex::default(),
             queued: Mutex::default(),
             detach: watch::Sender::new(false),
@@ -93,7 +111,7 @@ impl Crew {
 
     /// How many runs hold a slot.
     pub fn running(&self) -> usize {
-        locked(&self.active).values().filter(|active| active.holds.is_some()).count()
+        locked(&self.active).values().filter(|active| active.slot().is_some()).count()
     }
 
     /// Changes whenever a run is over or its result was published.
@@ -101,9 +119,9 @@ impl Crew {
         self.news.subscribe()
     }
 
-    /// Whether nothing is being driven or cleared up.
+    /// Whether nothing is being driven. A run that stands still until a person acts is not.
     pub fn is_idle(&self) -> bool {
-        locked(&self.active).is_empty()
+        locked(&self.active).values().all(|active| active.parked.is_some())
     }
 
     /// Whether the run is being driven or waits for its turn.
@@ -115,6 +133,12 @@ impl Crew {
     pub fn waits(&self) -> BTreeMap<RunId, Held> {
         let queued = locked(&self.queued);
         queued.iter().filter_map(|(run, queued)| Some((run.clone(), queued.held.clone()?))).collect()
+    }
+
+    /// Why runs that were launched stand still until a person acts.
+    pub fn parked(&self) -> BTreeMap<RunId, Held> {
+        let active = locked(&self.active);
+        active.iter().filter_map(|(run, active)| Some((run.clone(), active.parked.clone()?))).collect()
     }
 
     /// How many admitted runs wait for their turn.
@@ -135,14 +159,14 @@ impl Crew {
 
     /// Takes up a run where its row says it stands: after a start, and to settle what needs no slot.
     pub fn take_up(self: &Arc<Self>, run: &Run) {
-        let holds = run.state.holds_slot().then(|| (run.slot.unwrap_or_else(|| self.lowest_free()), claim_of(run)));
+        let slot = || run.slot.unwrap_or_else(|| self.lowest_free());
+        let holds = run.state.holds_slot().then(|| (Some(slot()), claim_of(run)));
         self.spawn(run.id.clone(), holds);
     }
 
     fn lowest_free(&self) -> u32 {
         let active = locked(&self.active);
-        let taken: Vec<u32> =
-            active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
+        let taken: Vec<u32> = active.values().filter_map(Active::slot).collect();
         (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
@@ -151,10 +175,10 @@ impl Crew {
         let now = Instant::now();
         let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
         let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
-        let holding: Vec<(u32, Claim)> =
-            locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let holding: Vec<Holds> = locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let capacity = Capacity { out: self.reach.out(), ..capacity.clone() };
         let mut begun = 0;
-        for decision in decide(candidates, &holding, capacity) {
+        for decision in decide(candidates, &holding, &capacity) {
             match decision {
                 Decision::Begin { run, slot } => begun += usize::from(self.begin(&run, slot)),
                 Decision::Wait { run, reason, message } => {
@@ -169,7 +193,7 @@ impl Crew {
 
     fn begin(self: &Arc<Self>, run: &RunId, slot: u32) -> bool {
         let Some(queued) = locked(&self.queued).remove(run) else { return false };
-        self.spawn(run.clone(), Some((slot, queued.candidate.claim)));
+        self.spawn(run.clone(), Some((Some(slot), queued.candidate.claim)));
         true
     }
 
@@ -187,8 +211,8 @@ impl Crew {
         self.tasks.wait().await;
     }
 
-    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<(u32, Claim)>) {
-        let slot = holds.as_ref().map_or(0, |(slot, _)| *slot);
+    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<Holds>) {
+        let slot = holds.as_ref().and_then(|(slot, _)| *slot).unwrap_or(0);
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
         match locked(&self.active).entry(id.clone()) {
@@ -198,7 +222,7 @@ impl Crew {
                 driven.holds = driven.holds.take().or(holds);
                 return;
             }
-            Entry::Vacant(place) => _ = place.insert(Active { holds, stop, again: false }),
+            Entry::Vacant(place) => _ = place.insert(Active { holds, parked: None, stop, again: false }),
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -220,7 +244,7 @@ impl Crew {
         match active.get_mut(id) {
             Some(driven) if driven.again && !*self.detach.borrow() => {
                 driven.again = false;
-                Some(driven.holds.as_ref().map_or(0, |(slot, _)| *slot))
+                Some(driven.slot().unwrap_or(0))
             }
             _ => {
                 active.remove(id);
@@ -236,7 +260,21 @@ impl Crew {
             match drive(&self.world, id, slot, &mut wishes).await {
                 Ok(Driven::Settled | Driven::Detached) => return,
                 Ok(Driven::Returned { reason, message }) => return self.note_returned(id, reason, message).await,
-                Err(error) => tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again"),
+                Err(error @ LifeError::NoSuchBackend { .. }) => {
+                    self.park(id, error.to_string());
+                    tokio::select! {
+                        _ = wishes.stop.wait_for(|wanted| *wanted) => {}
+                        _ = wishes.detach.wait_for(|wanted| *wanted) => return,
+                    }
+                    self.unpark(id);
+                    continue;
+                }
+                Err(error) => {
+                    if let LifeError::Backend { source: BackendError::Unreachable { backend, .. }, .. } = &error {
+                        self.reach.doubt(backend);
+                    }
+                    tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again");
+                }
             }
             let pause = delays.next().unwrap_or(STEP.cap);
             tokio::select! {
@@ -246,14 +284,36 @@ impl Crew {
         }
     }
 
+    /// Nothing can be done for the run: it gives its slot back, and says why it stands still.
+    fn park(&self, id: &RunId, message: String) {
+        tracing::warn!(run = %id, "stands still: {message}");
+        if let Some(active) = locked(&self.active).get_mut(id) {
+            active.parked = Some(Held { reason: Reason::BackendUnavailable, message, until: None });
+            active.holds.iter_mut().for_each(|(slot, _)| *slot = None);
+        }
+        self.news.send_replace(());
+        self.wakes.queue.notify_one();
+        self.wakes.outbox.notify_one();
+    }
+
+    fn unpark(&self, id: &RunId) {
+        if let Some(active) = locked(&self.active).get_mut(id) {
+            active.parked = None;
+        }
+    }
+
     async fn note_returned(&self, id: &RunId, reason: Reason, message: String) {
         tracing::info!(run = %id, %reason, message, "back in the queue");
         for pause in STEP.delays() {
             match self.world.journal.run(id).await {
                 Ok(Some(run)) if run.state == State::Admitted => {
+                    let candidate = candidate(&run);
+                    if reason == Reason::BackendUnavailable {
+                        self.reach.doubt(&candidate.claim.backend);
+                    }
                     let held = Some(Held { reason, message, until: None });
                     let not_until = Some(Instant::now() + RETURNED);
-                    locked(&self.queued).insert(id.clone(), Queued { candidate: candidate(&run), held, not_until });
+                    locked(&self.queued).insert(id.clone(), Queued { candidate, held, not_until });
                     return;
                 }
                 // Stopped, or another request: others take it from there.

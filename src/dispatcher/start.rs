@@ -18,8 +18,10 @@ use super::judge::Judge;
 use super::lock::{LockError, StateLock};
 use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
+use super::reach::Reach;
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
+use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
@@ -37,10 +39,14 @@ use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
 use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
-use crate::support::checkup::{Finding, Standing};
+use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
+<<<<<<< HEAD
 use crate::support::ids::MountName;
 use crate::support::{durable, fault};
+=======
+use crate::support::{chain, durable, fault};
+>>>>>>> main
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -70,20 +76,31 @@ pub enum StartError {
     #[error("Nomad cannot be called as [backends.nomad] says")]
     Nomad(#[from] ConnectError),
     /// Something that runs depend on does not hold.
-    #[error("{}", words(.bad))]
+    #[error("{}", words(.findings))]
     Dependencies {
-        /// What, in the order in which it was looked at; never empty.
-        bad: Vec<Finding>,
+        /// Everything that was looked at, in order; at least one of them does not hold.
+        findings: Vec<Finding>,
     },
 }
 
-fn words(bad: &[Finding]) -> String {
-    let each = bad.iter().map(|finding| format!("{}: {}", finding.subject, finding.evidence));
+/// Those that do not hold.
+fn words(findings: &[Finding]) -> String {
+    let bad = findings.iter().filter(|finding| finding.standing >= Standing::Unreachable);
+    let each = bad.map(|finding| format!("{}: {}", finding.subject, finding.evidence));
     each.collect::<Vec<_>>().join("; ")
 }
 
+/// What a start does about a server that does not answer. Whatever is wrong stops it either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It starts; what needs the server waits for it.
+    WaitFor,
+    /// It does not start: nobody would be there to wait.
+    Stop,
+}
+
 /// What a start is given beside the config.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The date.
     pub clock: Arc<dyn Clock>,
@@ -100,7 +117,11 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`StartError`]; nothing is going then.
-    pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        config: &Config,
+        surroundings: Surroundings,
+        unanswered: Unanswered,
+    ) -> Result<Arc<Self>, StartError> {
         let state_dir = &config.state_dir;
         make_folder(state_dir)?;
         let since = surroundings.clock.now();
@@ -109,30 +130,47 @@ impl Dispatcher {
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let troubles = Troubles::default();
+        let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
-        check(&world).await?;
+        let reach = Arc::new(check(&world, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
-        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone(), line };
-        let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world));
+        let (paths, recording) = (world.paths.clone(), Arc::default());
+        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths, line, recording };
+        let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world), Arc::clone(&reach));
         let aside = state_dir.join("kept-aside");
         Ok(Arc::new(Self {
             pickup,
             judge,
             outbox: tokio::sync::Mutex::new(Outbox::new(mirror, journal, aside)),
-            crew: Crew::new(world, Arc::clone(&wakes)),
+            crew: Crew::new(world, Arc::clone(&wakes), Arc::clone(&reach)),
             wakes,
             settings: watch::Sender::new(Arc::new(Settings::from(config))),
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
             looked_at: watch::Sender::new(None),
-            troubles: Troubles::default(),
+            reach,
+            troubles,
+            teller,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }
+}
+
+/// Who tells the forge, where that is wanted; that nobody can is trouble, and no reason not to run.
+fn teller(
+    config: &Config,
+    surroundings: &Surroundings,
+    journal: &Journal,
+    mirror: &Mirror,
+    troubles: &Troubles,
+) -> Option<Arc<Teller>> {
+    let teller = Teller::of(config, surroundings, journal, mirror)?;
+    teller.inspect_err(|error| troubles.set("telling", chain::words(error))).ok()
 }
 
 /// What admission looks through; the mirrors of formula sources are kept below `place`.
@@ -272,17 +310,48 @@ pub fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
     }
 }
 
-/// Looks at everything that runs depend on.
-pub async fn findings(world: &World) -> Vec<Finding> {
-    let mut findings = world.secrets.check().await;
-    for backend in world.backends.values() {
-        findings.extend(backend.check().await);
-    }
-    findings
+/// What a look at everything that runs depend on found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The secrets.
+    pub secrets: Vec<Finding>,
+    /// Each backend, by name.
+    pub backends: BTreeMap<String, Vec<Finding>>,
 }
 
-async fn check(world: &World) -> Result<(), StartError> {
-    let mut bad = findings(world).await;
-    bad.retain(|finding| finding.standing >= Standing::Unreachable);
-    if bad.is_empty() { Ok(()) } else { Err(StartError::Dependencies { bad }) }
+impl Looked {
+    /// All findings, in the order in which they were made.
+    pub fn into_all(self) -> Vec<Finding> {
+        self.secrets.into_iter().chain(self.backends.into_values().flatten()).collect()
+    }
+}
+
+/// Looks at everything that runs depend on.
+pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<dyn Backend>>) -> Looked {
+    let mut looked = Looked { secrets: secrets.check().await, ..Looked::default() };
+    for (name, backend) in backends {
+        looked.backends.insert(name.clone(), backend.check().await);
+    }
+    looked
+}
+
+async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {
+    let looked = look(world.secrets.as_ref(), &world.backends).await;
+    let reach = Reach::new(world.backends.clone());
+    for (name, findings) in &looked.backends {
+        reach.note(name, findings);
+    }
+    let findings = looked.into_all();
+    let least = match unanswered {
+        Unanswered::WaitFor => Standing::Wrong,
+        Unanswered::Stop => Standing::Unreachable,
+    };
+    if checkup::worst(&findings) >= least {
+        return Err(StartError::Dependencies { findings });
+    }
+    for finding in findings.iter().filter(|finding| finding.standing > Standing::Good) {
+        let fix = finding.fix.as_deref().unwrap_or_default();
+        tracing::warn!(subject = finding.subject, fix, "{}", finding.evidence);
+    }
+    Ok(reach)
 }

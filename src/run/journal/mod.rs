@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::record::Run;
 use super::state::{Illegal, State};
@@ -26,6 +27,7 @@ use super::story;
 use crate::support::clock::Clock;
 use crate::support::fault;
 use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
+use store::{News, Stepped};
 use writer::Writer;
 
 pub use reader::Reader;
@@ -140,6 +142,7 @@ pub struct Sighting {
 pub struct Journal {
     writer: Arc<Writer>,
     clock: Arc<dyn Clock>,
+    news: Arc<watch::Sender<()>>,
 }
 
 impl Journal {
@@ -149,7 +152,13 @@ impl Journal {
     /// [`JournalError::Corrupt`] and [`JournalError::Newer`] leave the file as it is.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let connection = store::open(path, clock.as_ref())?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock })
+        let news = Arc::new(watch::Sender::new(()));
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock, news })
+    }
+
+    /// Changes whenever a step of a run was recorded.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
@@ -160,6 +169,14 @@ impl Journal {
         self.writer.call(job).await
     }
 
+    /// Says what is on record now; a step that was taken before has been told.
+    fn tell<'s>(&self, steps: impl IntoIterator<Item = (&'s RunId, &'s Step, News)>) {
+        for (run, step, _) in steps.into_iter().filter(|(_, _, news)| *news == News::Recorded) {
+            story::tell(run, step);
+            self.news.send_replace(());
+        }
+    }
+
     /// Records `step` and answers the run after it; a step that was taken before changes nothing.
     ///
     /// # Errors
@@ -167,18 +184,20 @@ impl Journal {
     pub async fn step(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
         let kind = step.kind().word();
         if fault::twice() {
-            self.step_once(run, step.clone()).await?;
+            self.step_once(run, &step).await?;
         }
         fault::point(&format!("journal.{kind}.before"))?;
-        let after = self.step_once(run, step.clone()).await?;
-        story::tell(run, &step);
+        let after = self.step_once(run, &step).await?;
         fault::point(&format!("journal.{kind}.after"))?;
         Ok(after)
     }
 
-    async fn step_once(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
-        let (run, at) = (run.clone(), self.clock.now());
-        self.call(move |connection| store::step(connection, &run, &step, at)).await
+    async fn step_once(&self, run: &RunId, step: &Step) -> Result<Run, JournalError> {
+        let (id, recorded, at) = (run.clone(), step.clone(), self.clock.now());
+        let Stepped { run: after, news } =
+            self.call(move |connection| store::step(connection, &id, &recorded, at)).await?;
+        self.tell([(run, step, news)]);
+        Ok(after)
     }
 
     /// Records several steps as one: all of them or none.
@@ -195,12 +214,10 @@ impl Journal {
         let job = move |connection: &Connection| {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
-        let after = self.call(job).await?;
-        for (run, step) in &told {
-            story::tell(run, step);
-        }
+        let after: Vec<Stepped> = self.call(job).await?;
+        self.tell(told.iter().zip(&after).map(|((run, step), after)| (run, step, after.news)));
         fault::point(&format!("journal.{point}.after"))?;
-        Ok(after)
+        Ok(after.into_iter().map(|after| after.run).collect())
     }
 
     /// Records what one look at the ops repo brought, all of it or nothing.
@@ -211,10 +228,8 @@ impl Journal {
         let at = self.clock.now();
         fault::point("journal.sight.before")?;
         let told = sighting.steps.clone();
-        self.call(move |connection| store::sight(connection, &sighting, at)).await?;
-        for (run, step) in &told {
-            story::tell(run, step);
-        }
+        let news = self.call(move |connection| store::sight(connection, &sighting, at)).await?;
+        self.tell(told.iter().zip(news).map(|((run, step), news)| (run, step, news)));
         fault::point("journal.sight.after")?;
         Ok(())
     }
