@@ -14,6 +14,7 @@ pub mod control;
 pub mod daemon;
 mod demo;
 mod doctor;
+mod endpoint;
 pub mod error;
 pub mod explain;
 pub mod gc;

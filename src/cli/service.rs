@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{OnceArgs, RunArgs};
+use super::endpoint::Endpoint;
 use super::error::{CliError, Kind};
 use super::invocation::Invocation;
 use super::view::ListView;
@@ -86,6 +87,10 @@ pub(super) async fn start(
             StartError::Journal(_) => {
                 (Kind::Failed, "the journal needs a directory that can be written to, and this version or a later one")
             }
+            StartError::Nomad(_) => (
+                Kind::Failed,
+                "check `[backends.nomad]`; `dispatch config show --origin` says where each value comes from",
+            ),
             StartError::Ops(_) => (
                 Kind::Unreachable,
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",
@@ -97,6 +102,8 @@ pub(super) async fn start(
 
 async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Result<ExitCode, CliError> {
     let signals = Signals::new()?;
+    // First of all, so that it can be asked whether the process lives while what it needs is being opened.
+    let mut endpoint = Endpoint::open(&loaded.config).await?;
     let dispatcher = start(&loaded.config, invocation, Unanswered::WaitFor).await?;
     let listener = listen(&loaded.config)?;
     tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
@@ -104,6 +111,9 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     let living = tokio::spawn(keep_telling_that_we_live());
     let stop = watch::Sender::new(false);
     let answering = tokio::spawn(Arc::clone(&dispatcher).answer(listener));
+    if let Some(endpoint) = &mut endpoint {
+        endpoint.attend(&dispatcher);
+    }
     let served = tokio::select! {
         served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
         () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
@@ -114,6 +124,9 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     answering.abort();
     living.abort();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
     served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
     Ok(ExitCode::SUCCESS)
 }

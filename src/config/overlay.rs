@@ -27,7 +27,9 @@ pub(super) fn lay(draft: &mut Draft, sources: &Sources) {
         set(draft, key, &given, &Origin::Flag { name: format!("--{flag}") }, sources);
     }
     slips(draft, &keys, sources);
+    forge(draft, sources);
     forge_token(draft, sources);
+    nomad(draft, sources, &keys);
 }
 
 /// A value as somebody gave it outside of the file.
@@ -79,6 +81,34 @@ fn slips(draft: &mut Draft, keys: &[Key], sources: &Sources) {
     }
 }
 
+/// `FORGE_URL` and `FORGE_TOKEN` say where the forge is and who asks it, as far as the config does not. The token goes to the
+/// address that stands beside it: not to one that the file names.
+fn forge(draft: &mut Draft, sources: &Sources) {
+    let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
+    let remote = draft.get("ops.remote").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let unnamed = ["token_file", "token_env"].iter().all(|key| draft.get(&format!("forge.{key}")).is_none());
+    let named = draft.get("forge.url").and_then(Value::as_str).map(str::to_owned);
+    let url = set("FORGE_URL");
+    let goes_to = url.clone().unwrap_or_else(|| remote.clone());
+    if set("FORGE_TOKEN").is_some() && unnamed && host(named.as_deref().unwrap_or(&goes_to)) == host(&goes_to) {
+        variable(draft, "FORGE_TOKEN", "forge.token_env", json!("FORGE_TOKEN"));
+    }
+    if let (Some(url), None) = (url, named) {
+        variable(draft, "FORGE_URL", "forge.url", json!(url));
+    }
+}
+
+/// Sets `key` by what the environment variable `name` says.
+fn variable(draft: &mut Draft, name: &str, key: &str, value: Value) {
+    let page = draft.add_page(Page::new("environment", name));
+    for key in std::iter::once(key).chain(tables_of(key)) {
+        if !draft.places.contains_key(key) {
+            draft.place(key, page, 0..name.len(), Origin::Environment { name: name.to_owned() });
+        }
+    }
+    draft.set(key, value);
+}
+
 /// `FORGE_TOKEN`, which every operator has set, is the login where none is configured. It goes to the forge and nowhere else:
 /// where `FORGE_URL` is set, the remote must be of the same host.
 fn forge_token(draft: &mut Draft, sources: &Sources) {
@@ -89,13 +119,49 @@ fn forge_token(draft: &mut Draft, sources: &Sources) {
     if set("FORGE_TOKEN").is_none() || !wanted || !at_forge {
         return;
     }
-    let origin = Origin::Environment { name: "FORGE_TOKEN".to_owned() };
-    let page = draft.add_page(Page::new("environment", "FORGE_TOKEN"));
-    for key in ["ops.credential", "ops.credential.username", "ops.credential.password_env"] {
-        draft.place(key, page, 0.."FORGE_TOKEN".len(), origin.clone());
-    }
     // Gitea, Forgejo and GitLab take any name beside a token.
-    draft.set("ops.credential", json!({ "username": "dispatch", "password_env": "FORGE_TOKEN" }));
+    variable(draft, "FORGE_TOKEN", "ops.credential.username", json!("dispatch"));
+    variable(draft, "FORGE_TOKEN", "ops.credential.password_env", json!("FORGE_TOKEN"));
+}
+
+/// The variables that every operator of Nomad has set, and the keys of `[backends.nomad]` that they stand for.
+const NOMAD: [(&str, &str); 7] = [
+    ("NOMAD_ADDR", "address"),
+    ("NOMAD_NAMESPACE", "namespace"),
+    ("NOMAD_REGION", "region"),
+    ("NOMAD_CACERT", "ca_cert"),
+    ("NOMAD_CLIENT_CERT", "client_cert"),
+    ("NOMAD_CLIENT_KEY", "client_key"),
+    ("NOMAD_TLS_SERVER_NAME", "tls_server_name"),
+];
+
+/// The `NOMAD_*` variables hold where nothing else is said, once the config uses Nomad. The token goes to the server of `NOMAD_ADDR`
+/// and to no other: where the config names another address, it must name its token too.
+fn nomad(draft: &mut Draft, sources: &Sources, keys: &[Key]) {
+    let set_to = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty());
+    let named = ["backends.default", "backends.allow", "backends.formula", "backends.nomad"];
+    let uses = |value: &Value| value.to_string().contains("\"nomad\"");
+    let wanted = draft.get("backends.nomad").is_some() || named.iter().any(|key| draft.get(key).is_some_and(uses));
+    if !wanted {
+        return;
+    }
+    for (name, field) in NOMAD {
+        let path = format!("backends.nomad.{field}");
+        let Some(key) = keys.iter().find(|key| key.path == path) else { continue };
+        if let Some(text) = set_to(name).filter(|_| draft.get(&path).is_none()) {
+            let given = Given { page: "environment", shown: format!("{name}="), text };
+            set(draft, key, &given, &Origin::Environment { name: name.to_owned() }, sources);
+        }
+    }
+    let tokens = ["backends.nomad.token_file", "backends.nomad.token_env"];
+    let address = draft.get("backends.nomad.address").and_then(Value::as_str).unwrap_or_default();
+    let at_home = set_to("NOMAD_ADDR").is_none_or(|home| host(home) == host(address));
+    if set_to("NOMAD_TOKEN").is_some() && at_home && tokens.iter().all(|key| draft.get(key).is_none()) {
+        let name = "NOMAD_TOKEN";
+        let page = draft.add_page(Page::new("environment", name));
+        draft.place(tokens[1], page, 0..name.len(), Origin::Environment { name: name.to_owned() });
+        draft.set(tokens[1], json!(name));
+    }
 }
 
 /// Scheme, host and port of a URL.

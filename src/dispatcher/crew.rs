@@ -36,6 +36,8 @@ pub struct Wakes {
     pub outbox: Notify,
     /// The poll: somebody says that the branch moved.
     pub poll: Notify,
+    /// Who checks open requests: something may have happened on the forge.
+    pub telling: Notify,
 }
 
 /// A run that is being driven.

@@ -16,6 +16,8 @@
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
 //! - [`sweep`]: removing what published runs left behind.
+//! - [`telling`]: statuses and comments on the forge.
+//! - [`wake`]: the forge's webhook, and whether the dispatcher is well.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod adhoc;
@@ -38,6 +40,8 @@ pub mod service;
 pub mod settings;
 pub mod start;
 pub mod sweep;
+mod telling;
+pub mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,6 +58,7 @@ use lock::StateLock;
 use outbox::{Flushed, Outbox, OutboxError};
 use pickup::{Look, Pickup, PickupError};
 use settings::Settings;
+use telling::Teller;
 
 /// How the parts fare, for `dispatch status`: the last trouble of each, until it is over.
 #[derive(Debug, Default)]
@@ -100,6 +105,7 @@ pub struct Dispatcher {
     looked_at: watch::Sender<Option<Timestamp>>,
     troubles: Troubles,
     reach: Arc<reach::Reach>,
+    teller: Option<Arc<Teller>>,
     since: Timestamp,
     remote: String,
     branch: String,
@@ -237,6 +243,22 @@ impl Dispatcher {
             self.wakes.judge.notify_one();
         }
         Ok(flushed)
+    }
+
+    /// Has the ops repo looked at now: somebody says that it moved.
+    pub fn look_now(&self) {
+        self.wakes.poll.notify_one();
+        self.wakes.telling.notify_one();
+    }
+
+    /// What keeps it from its work now, each as `part: why`. Empty: nothing. That the forge is not told keeps it from none.
+    pub fn not_ready(&self) -> Vec<String> {
+        let troubles = self.troubles.all().into_iter().filter(|(part, _)| !telling::PARTS.contains(part));
+        let mut missing: Vec<String> = troubles.map(|(part, words)| format!("{part}: {words}")).collect();
+        if !*self.looked.borrow() && missing.is_empty() {
+            missing.push("ops: it has not been looked at yet".to_owned());
+        }
+        missing
     }
 
     /// Takes over a changed config.

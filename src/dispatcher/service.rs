@@ -38,13 +38,17 @@ impl Dispatcher {
     /// Only where the journal cannot be read at the start.
     pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
         self.resume().await?;
-        let parts = [
+        let mut parts = vec![
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
             tokio::spawn(Arc::clone(&self).keep_beginning()),
             tokio::spawn(Arc::clone(&self).keep_tidy()),
             tokio::spawn(Arc::clone(&self).keep_reaching()),
         ];
+        if let Some(teller) = &self.teller {
+            parts.push(tokio::spawn(Arc::clone(&self).keep_telling(Arc::clone(teller))));
+            parts.push(tokio::spawn(Arc::clone(&self).keep_checking(Arc::clone(teller))));
+        }
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let mut draining = self.draining.subscribe();
         let told_to_stop = async {

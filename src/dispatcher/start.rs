@@ -21,13 +21,16 @@ use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
+use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
 use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
+use crate::backend::nomad::client::{Client, ClientSettings, ConnectError, TokenSource};
+use crate::backend::nomad::{NomadBackend, NomadSettings};
 use crate::config::Config;
-use crate::config::types::ApprovalMode;
+use crate::config::types::{ApprovalMode, Mount, Nomad};
 use crate::grant::SecretProvider;
 use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
@@ -38,7 +41,8 @@ use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::{durable, fault};
+use crate::support::ids::MountName;
+use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -64,6 +68,9 @@ pub enum StartError {
     /// The ops repo.
     #[error("the ops repo cannot be used")]
     Ops(#[from] OpsError),
+    /// Nomad cannot be called at all: an address, certificate or key that is none.
+    #[error("Nomad cannot be called as [backends.nomad] says")]
+    Nomad(#[from] ConnectError),
     /// Something that runs depend on does not hold.
     #[error("{}", words(.findings))]
     Dependencies {
@@ -89,7 +96,7 @@ pub enum Unanswered {
 }
 
 /// What a start is given beside the config.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The date.
     pub clock: Arc<dyn Clock>,
@@ -119,6 +126,8 @@ impl Dispatcher {
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let troubles = Troubles::default();
+        let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
         let reach = Arc::new(check(&world, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
@@ -137,14 +146,27 @@ impl Dispatcher {
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
             looked_at: watch::Sender::new(None),
-            troubles: Troubles::default(),
             reach,
+            troubles,
+            teller,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }
+}
+
+/// Who tells the forge, where that is wanted; that nobody can is trouble, and no reason not to run.
+fn teller(
+    config: &Config,
+    surroundings: &Surroundings,
+    journal: &Journal,
+    mirror: &Mirror,
+    troubles: &Troubles,
+) -> Option<Arc<Teller>> {
+    let teller = Teller::of(config, surroundings, journal, mirror)?;
+    teller.inspect_err(|error| troubles.set("telling", chain::words(error))).ok()
 }
 
 /// What admission looks through; the mirrors of formula sources are kept below `place`.
@@ -239,8 +261,41 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
         mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
     })
     .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
-    let local: Arc<dyn Backend> = Arc::new(local);
-    Ok(BTreeMap::from([(local.name().to_owned(), local)]))
+    let mut all: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
+    if let Some(settings) = &config.backends.nomad {
+        all.push(Arc::new(nomad(settings, config)?));
+    }
+    Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
+}
+
+fn nomad(nomad: &Nomad, config: &Config) -> Result<NomadBackend, StartError> {
+    let place = |(name, mount): (&MountName, &Mount)| Some((name.clone(), mount.in_nomad(name)?));
+    let settings = NomadSettings {
+        job: nomad.job.clone(),
+        placement: Duration::from_secs(u64::from(nomad.placement_minutes) * fault::seconds_per_minute()),
+        mounts: config.mounts.iter().filter_map(place).collect(),
+        specs: BTreeMap::new(),
+    };
+    Ok(NomadBackend::new(Client::new(client_settings(nomad))?, settings))
+}
+
+/// How the config says that Nomad is reached.
+pub fn client_settings(nomad: &Nomad) -> ClientSettings {
+    let token = match (&nomad.token_file, &nomad.token_env) {
+        (Some(file), _) => TokenSource::File(file.clone()),
+        (None, Some(name)) => TokenSource::Environment(name.clone()),
+        (None, None) => TokenSource::None,
+    };
+    ClientSettings {
+        address: nomad.address.clone(),
+        token,
+        namespace: nomad.namespace.clone(),
+        region: nomad.region.clone(),
+        ca_cert: nomad.ca_cert.clone(),
+        client_cert: nomad.client_cert.clone(),
+        client_key: nomad.client_key.clone(),
+        tls_server_name: nomad.tls_server_name.clone(),
+    }
 }
 
 /// Where secrets come from.

@@ -85,7 +85,9 @@ mod tests {
     fn an_end_is_told_with_its_exit_code_or_its_signal() {
         let told = |how| {
             let (placement, at) = (Placement::default(), Timestamp::UNIX_EPOCH);
-            words(&Step::Finish { how: Finish::Ended(Ended { how, at, placement, detail: None, restarted: false }) })
+            words(&Step::Finish {
+                how: Finish::Ended(Ended { how, at, placement, detail: None, reason: None, restarted: false }),
+            })
         };
         assert_eq!(told(End::Exited(3)), "ended with exit code 3");
         assert_eq!(told(End::Signalled(9)), "ended by signal 9");

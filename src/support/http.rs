@@ -48,8 +48,23 @@ pub struct Times {
 /// # Errors
 /// No roots for an `https` address, or an unusable file of them.
 pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, HttpError> {
-    let builder = builder(times);
-    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
+    build(builder(url, times, roots)?)
+}
+
+/// What [`client`] is built from, for a caller that needs more of it: a client certificate, a socket.
+///
+/// # Errors
+/// An unusable file of roots.
+pub fn builder(url: &str, times: Times, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
+    let builder = bounded(times);
+    Ok(if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) })
+}
+
+/// The client.
+///
+/// # Errors
+/// No roots for an `https` address.
+pub fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
     builder.build().map_err(HttpError::Build)
 }
 
@@ -58,13 +73,12 @@ pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, H
 /// # Errors
 /// `pem`, which `place` names in the message, holds no certificates.
 pub fn client_trusting_only(pem: &str, place: &str, times: Times) -> Result<Client, HttpError> {
-    let builder = builder(times);
     let unusable = |source| HttpError::Pem { file: place.to_owned(), source };
     let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
-    builder.tls_certs_only(certificates).build().map_err(HttpError::Build)
+    build(bounded(times).tls_certs_only(certificates))
 }
 
-fn builder(times: Times) -> ClientBuilder {
+fn bounded(times: Times) -> ClientBuilder {
     use_ring();
     Client::builder()
         .connect_timeout(times.connect)

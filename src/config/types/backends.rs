@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::support::ids::FormulaName;
+use super::Nomad;
+use crate::support::ids::{FormulaName, MountName};
 
 /// `[mounts.<name>]`
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,14 @@ pub struct Mount {
     pub nomad_path: Option<String>,
 }
 
+impl Mount {
+    /// Where a run in Nomad finds the mount of this name, if it has one there.
+    pub fn in_nomad(&self, name: &MountName) -> Option<String> {
+        self.nomad.as_ref()?;
+        Some(self.nomad_path.clone().unwrap_or_else(|| format!("/mnt/{name}")))
+    }
+}
+
 /// `[backends]`
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,11 +47,14 @@ pub struct Backends {
     /// By formula; stronger than the default, weaker than nothing: an action cannot override it.
     #[serde(default)]
     pub formula: BTreeMap<FormulaName, String>,
+    /// Nomad; not there where it is not set.
+    #[serde(default)]
+    pub nomad: Option<Nomad>,
 }
 
 impl Default for Backends {
     fn default() -> Self {
-        Self { default: defaults::backend(), allow: BTreeSet::new(), formula: BTreeMap::new() }
+        Self { default: defaults::backend(), allow: BTreeSet::new(), formula: BTreeMap::new(), nomad: None }
     }
 }
 
