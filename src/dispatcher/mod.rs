@@ -10,6 +10,7 @@
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
+//! - [`nomad`]: Nomad as the config has it.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`rebuild`]: a journal that is new or older than what was done under it, compared with what the backends and the ops repo know.
@@ -28,6 +29,7 @@ pub mod doctor;
 pub mod judge;
 
 pub mod lock;
+pub mod nomad;
 pub mod once;
 pub mod outbox;
 pub mod pickup;

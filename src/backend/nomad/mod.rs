@@ -53,7 +53,7 @@ pub struct NomadSettings {
     pub placement: Duration,
     /// The mounts that there are, and where a run finds each.
     pub mounts: BTreeMap<MountName, String>,
-    /// The marker that each registered job must have in its meta, by its id; a job that is not in here is not compared.
+    /// The marker that each registered job must have in its meta, by its id; empty: all sets of mounts have a job, and none is compared.
     pub specs: BTreeMap<String, String>,
 }
 
@@ -92,7 +92,14 @@ impl NomadBackend {
     }
 
     fn variants(&self) -> Vec<String> {
-        variants(&self.settings.job, self.settings.mounts.keys())
+        let mut all = variants(&self.settings.job, self.settings.mounts.keys());
+        all.retain(|job| self.is_registered(job));
+        all
+    }
+
+    /// Whether there is to be a job of this id.
+    fn is_registered(&self, job: &str) -> bool {
+        self.settings.specs.is_empty() || self.settings.specs.contains_key(job)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The shipped jobs, as the config wants them registered. Pure: `dispatch jobs` registers them, and the backend's check compares the
 //! marker that a registered job carries with the one that it should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::names::variant;
@@ -75,23 +75,31 @@ pub struct Wishes<'a> {
 }
 
 impl Wishes<'_> {
-    /// All jobs: that without mounts, one for each set of mounts, and the sidecars'.
+    /// All jobs: those of actions, and the sidecars'.
     ///
     /// # Errors
     /// [`ShippedError`]
     pub fn jobs(&self) -> Result<Vec<Shipped>, ShippedError> {
+        let mut jobs = self.runners()?;
+        // Its volumes are the jobspec's own.
+        let sidecar = |job| self.shipped(SIDECAR, SIDECAR_ID.to_owned(), job, &BTreeMap::new());
+        jobs.extend(self.sidecar.map(sidecar));
+        Ok(jobs)
+    }
+
+    /// The jobs of actions: that without mounts, and one for each set of mounts.
+    ///
+    /// # Errors
+    /// [`ShippedError`]
+    pub fn runners(&self) -> Result<Vec<Shipped>, ShippedError> {
         let mut jobs = vec![self.shipped(RUNNER, self.job.to_owned(), self.runner, &BTreeMap::new())];
         for set in &self.runner.mounts {
             let names = self.names(set)?;
             let volumes = self.volumes(&names)?;
             jobs.push(self.shipped(RUNNER, variant(self.job, names), self.runner, &volumes));
         }
-        if let Some(sidecar) = self.sidecar {
-            // Its volumes are the jobspec's own.
-            jobs.push(self.shipped(SIDECAR, SIDECAR_ID.to_owned(), sidecar, &BTreeMap::new()));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        match jobs.iter().find(|job| !seen.insert(&job.id)) {
+        let mut seen = BTreeSet::from([SIDECAR_ID]);
+        match jobs.iter().find(|job| !seen.insert(job.id.as_str())) {
             Some(job) => Err(ShippedError::SameId { id: job.id.clone() }),
             None => Ok(jobs),
         }
@@ -220,7 +228,9 @@ mod tests {
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
         let of = |runner: &NomadJob| {
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts }.jobs().unwrap()
+            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts }
+                .jobs()
+                .unwrap()
         };
         let (runner, other) = (job(&["gpg+ssh"]), NomadJob { memory: Some(64), ..job(&["gpg+ssh"]) });
         let (jobs, changed) = (of(&runner), of(&other));
