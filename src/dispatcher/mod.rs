@@ -10,6 +10,7 @@
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
+//! - [`nomad`]: Nomad as the config has it.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`again`]: another attempt where a grant had expired unopened.
@@ -30,6 +31,7 @@ pub mod doctor;
 pub mod judge;
 
 pub mod lock;
+pub mod nomad;
 pub mod once;
 pub mod outbox;
 pub mod pickup;

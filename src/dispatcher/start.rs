@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::crew::{Crew, Wakes};
 use super::judge::Judge;
 use super::lock::{LockError, StateLock};
+use super::nomad::{self, NomadError};
 use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
@@ -26,11 +27,9 @@ use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
 use crate::backend::local::{LocalBackend, LocalSettings};
-use crate::backend::nomad::client::{Client, ClientSettings, ConnectError, TokenSource};
-use crate::backend::nomad::{NomadBackend, NomadSettings};
 use crate::backend::{Backend, Channel};
 use crate::config::Config;
-use crate::config::types::{ApprovalMode, Mount, Nomad};
+use crate::config::types::ApprovalMode;
 use crate::grant::none::NoSecrets;
 use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
 use crate::ops::{Mirror, OpsError};
@@ -40,7 +39,6 @@ use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::ids::MountName;
 use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
@@ -69,7 +67,7 @@ pub enum StartError {
     Ops(#[from] OpsError),
     /// Nomad cannot be called at all: an address, certificate or key that is none.
     #[error("Nomad cannot be called as [backends.nomad] says")]
-    Nomad(#[from] ConnectError),
+    Nomad(#[from] NomadError),
     /// Something that runs depend on does not hold.
     #[error("{}", words(.findings))]
     Dependencies {
@@ -262,39 +260,9 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
     .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
     let mut all: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
     if let Some(settings) = &config.backends.nomad {
-        all.push(Arc::new(nomad(settings, config)?));
+        all.push(Arc::new(nomad::backend(settings, config)?));
     }
     Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
-}
-
-fn nomad(nomad: &Nomad, config: &Config) -> Result<NomadBackend, StartError> {
-    let place = |(name, mount): (&MountName, &Mount)| Some((name.clone(), mount.in_nomad(name)?));
-    let settings = NomadSettings {
-        job: nomad.job.clone(),
-        placement: Duration::from_secs(u64::from(nomad.placement_minutes) * fault::seconds_per_minute()),
-        mounts: config.mounts.iter().filter_map(place).collect(),
-        specs: BTreeMap::new(),
-    };
-    Ok(NomadBackend::new(Client::new(client_settings(nomad))?, settings))
-}
-
-/// How the config says that Nomad is reached.
-pub fn client_settings(nomad: &Nomad) -> ClientSettings {
-    let token = match (&nomad.token_file, &nomad.token_env) {
-        (Some(file), _) => TokenSource::File(file.clone()),
-        (None, Some(name)) => TokenSource::Environment(name.clone()),
-        (None, None) => TokenSource::None,
-    };
-    ClientSettings {
-        address: nomad.address.clone(),
-        token,
-        namespace: nomad.namespace.clone(),
-        region: nomad.region.clone(),
-        ca_cert: nomad.ca_cert.clone(),
-        client_cert: nomad.client_cert.clone(),
-        client_key: nomad.client_key.clone(),
-        tls_server_name: nomad.tls_server_name.clone(),
-    }
 }
 
 /// Where secrets come from.

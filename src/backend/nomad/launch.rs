@@ -28,7 +28,7 @@ use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, ques
 use crate::backend::{BackendError, Found};
 use crate::runner::envelope::{Envelope, Handover};
 use crate::support::clock::{Clock as _, SystemClock};
-use crate::support::ids::LaunchKey;
+use crate::support::ids::{LaunchKey, MountName};
 use crate::support::retry::RetryPolicy;
 use crate::support::{chain, fault};
 
@@ -85,7 +85,7 @@ impl NomadBackend {
         if let Some(place) = children.run {
             return Ok(place);
         }
-        let parent = names::variant(&self.settings.job, envelope.mounts.keys());
+        let parent = self.parent(envelope)?;
         let meta = BTreeMap::from([
             (META_RUN, envelope.run.to_string()),
             (META_KEY, key.to_string()),
@@ -112,6 +112,19 @@ impl NomadBackend {
             }
         }
         Err(refused(format!("{GENERATIONS} launches of it were given up already")))
+    }
+
+    /// The job that mounts what the run needs.
+    fn parent(&self, envelope: &Envelope) -> Result<String, BackendError> {
+        let parent = names::variant(&self.settings.job, envelope.mounts.keys());
+        if self.is_registered(&parent) {
+            return Ok(parent);
+        }
+        let mounts: Vec<&str> = envelope.mounts.keys().map(MountName::as_str).collect();
+        Err(refused(format!(
+            "no job mounts {0} together: add `{0}` to backends.nomad.runner.mounts, then `dispatch jobs apply`",
+            mounts.join("+")
+        )))
     }
 
     /// The envelope as it travels, with the places of its mounts.

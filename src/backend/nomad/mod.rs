@@ -6,6 +6,7 @@
 //! Nothing in a jobspec stops every second execution (a reboot of the client, a node purge, `alloc stop`). What is promised here is one
 //! child job for each launch key; the fence inside the run stops a second execution of that job before the formula.
 
+pub mod changes;
 mod check;
 pub mod client;
 mod decide;
@@ -13,6 +14,7 @@ mod launch;
 mod log;
 mod names;
 mod observe;
+pub mod shipped;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -51,7 +53,7 @@ pub struct NomadSettings {
     pub placement: Duration,
     /// The mounts that there are, and where a run finds each.
     pub mounts: BTreeMap<MountName, String>,
-    /// The marker that each registered job must have in its meta, by its id; a job that is not in here is not compared.
+    /// The marker that each registered job must have in its meta, by its id; empty: all sets of mounts have a job, and none is compared.
     pub specs: BTreeMap<String, String>,
 }
 
@@ -90,7 +92,14 @@ impl NomadBackend {
     }
 
     fn variants(&self) -> Vec<String> {
-        variants(&self.settings.job, self.settings.mounts.keys())
+        let mut all = variants(&self.settings.job, self.settings.mounts.keys());
+        all.retain(|job| self.is_registered(job));
+        all
+    }
+
+    /// Whether there is to be a job of this id.
+    fn is_registered(&self, job: &str) -> bool {
+        self.settings.specs.is_empty() || self.settings.specs.contains_key(job)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`; `doctor`: `doctor`.
+//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`.
 
 mod admission;
 mod doctor;
+mod jobs;
 mod result;
 mod runs;
 mod status;
@@ -12,6 +13,7 @@ mod upkeep;
 
 pub use admission::{explain, plan, round};
 pub use doctor::{doctor, findings};
+pub use jobs::jobs;
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

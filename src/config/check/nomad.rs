@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     address(nomad, draft);
     token(nomad, environment, draft);
     names(nomad, config, draft);
+    jobs(nomad, config, draft);
     if nomad.client_cert.is_some() != nomad.client_key.is_some() {
         let wrong = Wrong::new("a client certificate needs its key, and the key its certificate");
         let (set, missing) =
@@ -56,6 +57,22 @@ fn token(nomad: &Nomad, environment: &BTreeMap<String, String>, draft: &mut Draf
             draft.complain("backends.nomad.token_env", Warning, wrong.help("it is read for each request"));
         }
         _ => {}
+    }
+}
+
+/// Seconds that the shipped jobs leave a run between Nomad's own signal and its kill, where the config says nothing.
+const KILL_TIMEOUT: u32 = 30;
+
+fn jobs(nomad: &Nomad, config: &Config, draft: &mut Draft) {
+    if nomad.sidecar.as_ref().is_some_and(|sidecar| !sidecar.mounts.is_empty()) {
+        let wrong = Wrong::new("the sidecars' job has volumes of its own, and no variants");
+        draft.complain("backends.nomad.sidecar.mounts", Error, wrong.help("remove the line"));
+    }
+    let (grace, kill) = (config.limits.grace_seconds, nomad.runner.kill_timeout_seconds.unwrap_or(KILL_TIMEOUT));
+    if grace >= kill {
+        let wrong = Wrong::new(format!("Nomad kills a run after {kill} s, before its {grace} s of grace are over"));
+        let help = "give a larger `kill_timeout_seconds` (and `max_kill_timeout` on the clients), or a smaller `limits.grace_seconds`";
+        draft.complain("backends.nomad.runner.kill_timeout_seconds", Warning, wrong.help(help));
     }
 }
 

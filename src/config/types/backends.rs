@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Nomad;
-use crate::support::ids::{FormulaName, MountName};
+use crate::support::ids::FormulaName;
 
 /// `[mounts.<name>]`
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -24,14 +24,6 @@ pub struct Mount {
     /// directory on the clients.
     #[serde(default)]
     pub nomad_path: Option<String>,
-}
-
-impl Mount {
-    /// Where a run in Nomad finds the mount of this name, if it has one there.
-    pub fn in_nomad(&self, name: &MountName) -> Option<String> {
-        self.nomad.as_ref()?;
-        Some(self.nomad_path.clone().unwrap_or_else(|| format!("/mnt/{name}")))
-    }
 }
 
 /// `[backends]`

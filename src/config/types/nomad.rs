@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::nomad_jobs::NomadJob;
+
 /// `[backends.nomad]`
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +49,12 @@ pub struct Nomad {
     #[serde(default = "defaults::placement_minutes")]
     #[schemars(range(min = 1, max = 1_440))]
     pub placement_minutes: u32,
+    /// What varies of the job of actions.
+    #[serde(default)]
+    pub runner: NomadJob,
+    /// What varies of the job of sidecars; without this table there is none.
+    #[serde(default)]
+    pub sidecar: Option<NomadJob>,
 }
 
 impl Nomad {
@@ -64,6 +72,8 @@ impl Nomad {
             tls_server_name: None,
             job: defaults::job(),
             placement_minutes: defaults::placement_minutes(),
+            runner: NomadJob::default(),
+            sidecar: None,
         }
     }
 }
