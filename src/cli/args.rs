@@ -1,6 +1,7 @@
 //! The arguments of every verb. What a flag means stands in its doc comment, which is also its `--help`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -8,7 +9,7 @@ use super::logging::LogFormat;
 use super::output::{Format, When};
 use crate::action::schema::SchemaKind;
 use crate::support::control::Target;
-use crate::support::ids::{ActionId, CommitId};
+use crate::support::ids::{ActionId, CommitId, FormulaName, MountName, SecretName};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -87,6 +88,8 @@ pub enum Verb {
     Explain(ExplainArgs),
     /// Print what would be granted, mounted and launched; nothing is
     Plan(ActionArg),
+    /// Open the pull request for a new action, and follow it to its result
+    Request(RequestArgs),
     /// What the dispatcher is doing
     Status,
     /// List runs
@@ -167,6 +170,60 @@ pub struct ExplainArgs {
     /// Look at this branch, tag or commit of the ops repo as if it were the primary branch: for what is not merged yet
     #[arg(long = "ref", value_name = "REF")]
     pub reference: Option<String>,
+}
+
+/// `dispatch request`
+#[derive(Debug, Clone, Args)]
+pub struct RequestArgs {
+    /// The formula that is to run
+    #[arg(value_name = "FORMULA")]
+    pub formula: FormulaName,
+    /// Why, for the people who approve it
+    #[arg(long, value_name = "TEXT")]
+    pub context: String,
+    /// A secret that it needs; may be given several times
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<SecretName>,
+    /// A mount that it needs; may be given several times
+    #[arg(long = "mount", value_name = "NAME")]
+    pub mounts: Vec<MountName>,
+    /// A parameter of the formula; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<Param>,
+    /// The id of the action [default: the formula, the day and six characters of chance]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<ActionId>,
+    /// The title of the pull request [default: the formula and the first line of the context]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Wait for its approval, its merge and its result; the exit code is that of the result
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait no longer than this; the request stays open
+    #[arg(long, value_name = "MINUTES", requires = "wait")]
+    pub timeout: Option<u32>,
+    /// Check it and print the file; nothing is written anywhere
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+}
+
+/// `NAME=VALUE`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Before the first `=`.
+    pub name: String,
+    /// Behind it.
+    pub value: String,
+}
+
+impl FromStr for Param {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) =
+            text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as NAME=VALUE")?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
 }
 
 /// A verb about one action.

@@ -27,6 +27,7 @@ pub mod output;
 pub mod plan;
 mod records;
 pub mod render;
+pub mod request;
 mod runner;
 pub mod schema;
 mod service;
@@ -98,6 +99,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Audit(verb) => audit::run(verb, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),
         Verb::Plan(action) => plan::run(action, invocation),
+        Verb::Request(arguments) => request::run(arguments, invocation),
         Verb::Check(arguments) => check::run(arguments, invocation),
     }
 }

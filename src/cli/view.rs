@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+mod filed;
 mod show;
 
+pub use self::filed::FiledView;
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 

@@ -1,15 +1,17 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
-//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
+//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `filed`: `request`, `ops init`; `upkeep`: `check`, `gc`,
 //!   `audit verify`.
 
 mod admission;
+mod filed;
 mod result;
 mod runs;
 mod status;
 mod upkeep;
 
 pub use admission::{explain, plan, round};
+pub use filed::filed;
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;
