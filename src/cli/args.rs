@@ -282,12 +282,37 @@ pub enum AuditVerb {
 /// `dispatch ops …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum OpsVerb {
+    /// Make the files of an ops repo, and protect its primary branch; what is there already stays
+    Init(InitArgs),
     /// Go on after the primary branch was rewritten
     AcceptRewrite {
         /// The new head, in full
         #[arg(value_name = "COMMIT")]
         commit: CommitId,
     },
+}
+
+/// `dispatch ops init`
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Put the files into this folder: a clone, from which they go through a pull request
+    #[arg(value_name = "DIR", required_unless_present_any = ["remote", "protect"], conflicts_with = "remote")]
+    pub folder: Option<PathBuf>,
+    /// Put them straight onto the primary branch (config: `ops.remote`)
+    #[arg(long)]
+    pub remote: bool,
+    /// Protect the primary branch through the forge's API; needs an administrator's token
+    #[arg(long)]
+    pub protect: bool,
+    /// Approvals that a merge needs; a higher number that is there stays
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "protect")]
+    pub approvals: u32,
+    /// Somebody whose approval counts; may be given several times [default: those of `approval.medium` and `approval.high`]
+    #[arg(long = "approver", value_name = "LOGIN", requires = "protect")]
+    pub approvers: Vec<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `dispatch schema`

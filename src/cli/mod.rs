@@ -23,6 +23,7 @@ pub mod list;
 pub mod logging;
 pub mod logs;
 pub mod man;
+pub mod ops;
 pub mod output;
 pub mod plan;
 mod records;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
-use args::{Cli, Verb};
+use args::{Cli, OpsVerb, Verb};
 use error::{CliError, Kind};
 use invocation::Invocation;
 use output::{Format, Output, Paint, When, complain};
@@ -84,7 +85,8 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Cancel(target) => daemon::cancel(target, invocation),
         Verb::Retry(target) => daemon::retry(target, invocation),
         Verb::Drain => daemon::drain(invocation),
-        Verb::Ops(verb) => daemon::ops(verb, invocation),
+        Verb::Ops(OpsVerb::Init(arguments)) => ops::init(arguments, invocation),
+        Verb::Ops(OpsVerb::AcceptRewrite { commit }) => daemon::accept_rewrite(commit, invocation),
         Verb::Schema(schema) => schema::run(schema, invocation),
         Verb::Config(verb) => config_show::run(verb, invocation),
         Verb::Completions(completions) => completions::run(completions, invocation),

@@ -8,7 +8,7 @@ use serde::Serialize;
 mod filed;
 mod show;
 
-pub use self::filed::FiledView;
+pub use self::filed::{FiledView, SetUpView};
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 

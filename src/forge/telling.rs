@@ -116,10 +116,10 @@ impl Forge {
         Ok(())
     }
 
-    /// All statuses that a commit ever got.
+    /// All statuses that a commit ever got, the oldest first.
     pub async fn statuses(&self, commit: &CommitId) -> Result<Vec<Status>, ForgeError> {
         let what = format!("the statuses of commit {}", commit.short());
-        self.wire().list(Call::get(what, &self.path(&["statuses", commit.as_str()]))).await
+        self.wire().list(Call::get(what, &self.path(&["statuses", commit.as_str()])).query("sort", "leastindex")).await
     }
 
     /// All comments on an issue or a pull request. The forge gives them in one piece.

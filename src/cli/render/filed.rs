@@ -1,8 +1,9 @@
 //! `request` and `ops init`.
 
 use super::super::output::Look;
-use super::super::view::FiledView;
-use super::field;
+use super::super::view::{FiledView, SetUpView};
+use super::{field, lines};
+use crate::support::text::one_line;
 
 /// `request`: where the pull request is and what it needs.
 pub fn filed(view: &FiledView, look: Look) -> String {
@@ -19,9 +20,28 @@ pub fn filed(view: &FiledView, look: Look) -> String {
     out
 }
 
+/// `ops init`: what was made, or would be.
+pub fn set_up(view: &SetUpView) -> String {
+    let (would, done) = if view.dry_run { ("would ", "") } else { ("", "d") };
+    let created = view.created.iter().map(|path| format!("{would}create{done} {}", one_line(path)));
+    let kept = view.kept.iter().map(|path| format!("kept {}", one_line(path)));
+    let changed = view.changed.iter().map(|line| format!("{would}change{done} {}", one_line(line)));
+    let all = lines(created.chain(changed).chain(kept));
+    if view.created.is_empty() && view.changed.is_empty() { format!("{all}nothing to do\n") } else { all }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_made_stands_before_what_was_kept_and_a_second_time_there_is_nothing_to_do() {
+        let kept = vec!["README.md".to_owned()];
+        let first = SetUpView { created: vec!["a".to_owned()], kept: kept.clone(), ..SetUpView::default() };
+        assert_eq!(set_up(&first), "created a\nkept README.md\n");
+        assert_eq!(set_up(&SetUpView { dry_run: true, ..first }), "would create a\nkept README.md\n");
+        assert_eq!(set_up(&SetUpView { kept, ..SetUpView::default() }), "kept README.md\nnothing to do\n");
+    }
 
     #[test]
     fn a_request_is_shown_with_its_number_and_what_it_needs() {

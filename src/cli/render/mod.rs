@@ -11,7 +11,7 @@ mod status;
 mod upkeep;
 
 pub use admission::{explain, plan, round};
-pub use filed::filed;
+pub use filed::{filed, set_up};
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

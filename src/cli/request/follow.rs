@@ -104,7 +104,7 @@ impl Follow {
         let mut sight = Sight { request, reviews, run: None, result: None };
         if let Some(merge) = sight.request.merge_commit_sha.clone().filter(|_| sight.request.merged) {
             let statuses = self.forge.statuses(&merge).await?;
-            let run = statuses.into_iter().find(|status| status.context == "dispatch/run");
+            let run = statuses.into_iter().rfind(|status| status.context == "dispatch/run");
             sight.run = run.map(|status| status.description);
             sight.result = self.preview.result_now(&self.id).await?;
         }

@@ -30,3 +30,16 @@ pub struct FiledView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
+
+/// `ops init`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SetUpView {
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// Files that were missing.
+    pub created: Vec<String>,
+    /// Files that were there, and are as they were.
+    pub kept: Vec<String>,
+    /// Settings on the forge that changed, a line each.
+    pub changed: Vec<String>,
+}

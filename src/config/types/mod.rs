@@ -82,6 +82,29 @@ pub struct Config {
     pub debug: Debugging,
 }
 
+impl Config {
+    /// Everything as by default, for this ops repo.
+    pub fn of_remote(remote: &str) -> Self {
+        Self {
+            state_dir: defaults::state_dir(),
+            ops: Ops::reading(remote),
+            results: Results::default(),
+            formulas: Formulas::default(),
+            secrets: Secrets::default(),
+            mounts: BTreeMap::new(),
+            forge: Forge::default(),
+            approval: Approval::default(),
+            limits: Limits::default(),
+            backends: Backends::default(),
+            webhook: None,
+            telling: Telling::default(),
+            working_directories: BTreeSet::new(),
+            pass_environment: BTreeSet::new(),
+            debug: Debugging::default(),
+        }
+    }
+}
+
 /// `[debug]`
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
