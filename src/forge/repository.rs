@@ -124,7 +124,8 @@ impl Forge {
 
     /// The rules that protect branches. Only administrators of the repository may see them.
     pub async fn protections(&self) -> Result<Vec<Protection>, ForgeError> {
-        self.wire().list(Call::get("the branch protections", &self.path(&["branch_protections"]))).await
+        // The forge gives them in one piece, whatever page is asked for.
+        self.wire().read(&Call::get("the branch protections", &self.path(&["branch_protections"]))).await
     }
 
     /// Makes a rule.
