@@ -90,6 +90,7 @@ pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Ar
             StartError::Ops(_) => {
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force"
             }
+            StartError::Forge(_) => "check `[forge]` in the configuration",
             StartError::Dependencies { bad } => {
                 bad.iter().find_map(|finding| finding.fix.as_deref()).unwrap_or("look at what it names")
             }

@@ -23,11 +23,12 @@ use super::settings::Settings;
 use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
-use crate::admission::gather::{Chain, FormulaSource, Gatherer};
+use crate::admission::gather::{Chain, FormulaSource, Gatherer, Requests};
 use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
+use crate::forge::ForgeError;
 use crate::grant::SecretProvider;
 use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The ops repo.
     #[error("the ops repo cannot be used")]
     Ops(#[from] OpsError),
+    /// The forge, as the config names it.
+    #[error("the forge cannot be used")]
+    Forge(#[from] ForgeError),
     /// Something that runs depend on does not hold.
     #[error("{}", words(.bad))]
     Dependencies {
@@ -149,19 +153,23 @@ fn teller(
 /// What admission looks through; the mirrors of formula sources are kept below `place`.
 ///
 /// # Errors
-/// The mirror of a formula source cannot be made.
-pub async fn gatherer(config: &Config, mirror: &Mirror, place: &Path) -> Result<Gatherer, OpsError> {
+/// The mirror of a formula source cannot be made, or the forge's address is refused.
+pub async fn gatherer(config: &Config, mirror: &Mirror, place: &Path) -> Result<Gatherer, StartError> {
     let chain = match config.approval.mode {
         Some(ApprovalMode::Signature) => {
             Chain::Signed(config.approval.trust_root.as_ref().and_then(|root| root.parse().ok()))
         }
-        None => Chain::AsItStands,
+        Some(ApprovalMode::PullRequest) | None => Chain::AsItStands,
     };
     let mut sources = Vec::new();
     for source in &config.formulas.sources {
         sources.push(FormulaSource::open(source, place).await?);
     }
-    Ok(Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources))
+    let gatherer = Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources);
+    Ok(match config.approval.mode {
+        Some(ApprovalMode::PullRequest) => gatherer.with_requests(Requests::open(config, mirror.clone())?),
+        Some(ApprovalMode::Signature) | None => gatherer,
+    })
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

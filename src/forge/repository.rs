@@ -37,6 +37,9 @@ pub struct Repository {
     /// administrators only by some versions.
     #[serde(default)]
     pub allow_manual_merge: Option<bool>,
+    /// Whether the forge marks a request as merged by itself when its commits are pushed.
+    #[serde(default)]
+    pub autodetect_manual_merge: Option<bool>,
     /// What the asking user may do.
     #[serde(default)]
     pub permissions: Permissions,

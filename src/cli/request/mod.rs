@@ -156,6 +156,12 @@ fn needs(planned: &Planned, config: &Config) -> String {
         Tier::High => &config.approval.high,
     };
     match config.approval.mode {
+        Some(ApprovalMode::PullRequest) => {
+            let needed = tier.approvals.unwrap_or(1).max(planned.approvals);
+            let names: Vec<&str> = tier.approvers.iter().map(|one| one.login.as_str()).collect();
+            let of = if names.is_empty() { "nobody: no approver is configured".to_owned() } else { names.join(", ") };
+            format!("{needed} approval{} of: {of}", if needed == 1 { "" } else { "s" })
+        }
         Some(ApprovalMode::Signature) if tier.signers.is_empty() => {
             "to be brought by a commit that one of vault/allowed_signers signed".to_owned()
         }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::ids::MountName;
 
-pub use approval::{Approval, ApprovalMode, TierApproval};
+pub use approval::{Approval, ApprovalMode, Approver, TierApproval};
 pub use backends::{Backends, Mount};
 pub use forge::Forge;
 pub use limits::Limits;
