@@ -147,7 +147,10 @@ impl World {
 
     fn settled(&mut self, id: &str, blob: &BlobId) {
         let stage = Stage::Settled { state: ResultState::Succeeded, reason: Reason::Succeeded };
-        self.journal.0.insert(id.parse().unwrap(), Earlier { blob: blob.clone(), stage, result: None });
+        self.journal.0.insert(
+            id.parse().unwrap(),
+            Earlier { blob: blob.clone(), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None },
+        );
     }
 }
 

@@ -143,9 +143,9 @@ async fn a_label_that_the_forge_does_not_know_does_not_select_every_issue() {
     let issue =
         |number: u64, label: &str| json!({ "number": number, "state": "open", "labels": [{ "id": 1, "name": label }] });
     let body = json!([issue(1, "Decomposed"), issue(2, "other")]);
-    let forge = forge(move |request| match request.uri().query().unwrap().contains("page=1") {
-        true => json_answer(&body),
-        false => json_answer(&json!([])),
+    let forge = forge(move |request| {
+        let first = request.uri().query().unwrap().contains("page=1");
+        json_answer(&if first { body.clone() } else { json!([]) })
     })
     .await;
     let issues = forge.open_issues(&["Decomposed"]).await.unwrap();

@@ -68,6 +68,14 @@ reasons! {
     SignatureInvalid = "signature_invalid", "The signature of the commit that brought the action does not verify.";
     SignerNotAllowed = "signer_not_allowed", "The signer may not approve this tier.";
     NotEnoughApprovals = "not_enough_approvals", "Fewer people than required have approved.";
+    NoPullRequest = "no_pull_request", "The forge knows no merged pull request into the primary branch that brought it.";
+    BytesNotOfRequest = "bytes_not_of_request", "The pull request did not bring these bytes: they came another way.";
+    ApprovalOutdated = "approval_outdated", "The file or its formula changed after it was approved.";
+    ApprovalElsewhere = "approval_elsewhere", "The commit that was approved is no part of the pull request.";
+    ApprovalWithdrawn = "approval_withdrawn", "The approval was dismissed, or overruled by the same person.";
+    ApprovalByAuthor = "approval_by_author", "Whoever wrote a part of the pull request cannot approve it.";
+    ApproverNotAllowed = "approver_not_allowed", "Whoever approved is not on the config's list for this tier.";
+    ApproverChanged = "approver_changed", "A name on the config's list belongs to another user of the forge by now.";
     // 6: not done.
     IdAlreadyUsed = "id_already_used", "An action of this id was taken up before; a change of its bytes needs a new id.";
     ForeignResult = "foreign_result", "A result that this dispatcher did not write stands in the repository.";

@@ -60,7 +60,7 @@ pub struct FormulaRef {
 /// How the approval was proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApprovalRef {
-    /// `branch` (low tier), `signature`, later `pull_request`, or `none` (debug).
+    /// `branch` (low tier), `signature`, `pull_request`, or `none` (debug).
     pub how: String,
     /// Who.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -6,7 +6,7 @@ use super::check::{Check, Judgement};
 use super::checks::approval;
 use super::reading::Reading;
 use super::rules::Rules;
-use super::snapshot::Snapshot;
+use super::snapshot::{Arrival, Snapshot};
 use super::verdict::{admit, rank};
 use crate::action::Tier;
 use crate::action::reason::Reason;
@@ -44,13 +44,15 @@ pub struct Planned {
     pub secrets: BTreeSet<SecretName>,
     /// The mounts.
     pub mounts: BTreeSet<MountName>,
+    /// How many approvals the policy asks for.
+    pub approvals: u32,
 }
 
 impl Forecast {
     /// By the same checks and the same order as [`admit`]; that a later time or another action is waited for does not stop it.
     pub fn of(snapshot: &Snapshot, rules: &Rules) -> Self {
         let explanation = admit(snapshot, rules);
-        let counts = |check: &&Check| !is_approval_to_come(check) && !is_only_later(check);
+        let counts = |check: &&Check| !is_approval_to_come(snapshot, check) && !is_only_later(check);
         let deciding = explanation.checks.iter().filter(counts).min_by_key(|check| rank(check));
         let verdict = deciding.and_then(|check| {
             let message = check.message.clone();
@@ -68,10 +70,10 @@ impl Forecast {
 }
 
 /// The approval that a request cannot have yet. That none can be proven for its tier, or that it claims not to need one, stays so.
-fn is_approval_to_come(check: &Check) -> bool {
+fn is_approval_to_come(snapshot: &Snapshot, check: &Check) -> bool {
     let stays = [Reason::DirectNotAllowed, Reason::ApprovalNotConfigured];
     let lasting = matches!(check.judgement, Judgement::Fail { reason } if stays.contains(&reason));
-    check.number == approval::NUMBER && !lasting
+    check.number == approval::NUMBER && (!lasting || matches!(snapshot.arrival, Arrival::LocalFile))
 }
 
 /// It waits as it was meant to: for a date, or for what it depends on.
@@ -83,8 +85,10 @@ impl Planned {
     fn of(snapshot: &Snapshot) -> Option<Self> {
         let reading = Reading::of(snapshot);
         let action = reading.action.as_ref().ok()?;
+        let tier = reading.tier.as_ref()?.tier;
         Some(Self {
-            tier: reading.tier.as_ref()?.tier,
+            tier,
+            approvals: reading.policy.as_ref().ok()?.approvals(tier),
             formula: action.formula.clone(),
             secrets: action.secrets.clone(),
             mounts: action.mounts.clone(),

@@ -4,8 +4,8 @@
 //! [`Explanation`] says what was looked at and what follows. The dispatcher acts on the [`Verdict`]; `dispatch explain`
 //! prints the same explanation and does nothing.
 //!
-//! - [`gather`]: the rim: git, the journal, the secret provider.
-//! - [`snapshot`], [`rules`]: what is looked at, and the config's part of it, as plain data.
+//! - [`gather`]: the rim: git, the forge, the journal, the secret provider.
+//! - [`snapshot`], [`request`], [`rules`]: what is looked at, and the config's part of it, as plain data.
 //! - `reading`: what the files in a snapshot say, once parsed.
 //! - [`checks`]: one file for each rule of 20-admission.
 //! - [`forecast`]: what would become of an action that is not merged yet.
@@ -18,6 +18,7 @@ pub mod explain;
 pub mod forecast;
 pub mod gather;
 mod reading;
+pub mod request;
 pub mod rules;
 pub mod snapshot;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub mod verdict;
 
 pub use admitted::Admitted;
 pub use check::{Check, Judgement};
-pub use checks::approval::{Approval, How};
+pub use checks::approval::{Approval, Given, How, Merged, Word};
 pub use explain::Explanation;
 pub use forecast::{Forecast, Planned};
 pub use gather::{GatherError, Gatherer, Ledger, Scene};

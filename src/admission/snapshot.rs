@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::request::Search;
 use crate::action::FormulaKind;
 use crate::action::reason::Reason;
 use crate::action::result::ResultState;
@@ -115,6 +116,8 @@ pub struct Arrived {
     pub signers: TrustedFile,
     /// What its signature is worth under those signers; `None`: it was not verified, since the tier does not ask for one.
     pub signature: Option<Signature>,
+    /// The pull request that brought it.
+    pub request: Search,
 }
 
 /// A file of the repository in the version that is trusted: changes of it that nobody trusted has signed have no effect.
@@ -208,6 +211,8 @@ pub enum Availability {
 pub struct Earlier {
     /// The bytes that it was taken up with.
     pub blob: BlobId,
+    /// When these bytes were first seen.
+    pub since: Timestamp,
     /// How far that went.
     pub stage: Stage,
     /// The result file that this dispatcher has written for it.

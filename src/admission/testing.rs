@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::check::Check;
-use super::rules::{LocalFiles, Rules};
+use super::request::Search;
+use super::rules::{LocalFiles, RequestRules, Rules};
 use super::snapshot::{
     Arrival, Arrived, Availability, Bundle, Content, Entry, FormulaAnswer, Snapshot, Source, TrustedFile,
 };
@@ -75,6 +76,7 @@ pub(crate) fn arrived() -> Arrived {
         committed: at("2026-11-20T09:30:00Z"),
         signers: trusted("vault/allowed_signers", "alice@example.com ssh-ed25519 AAAA"),
         signature: Some(Signature::Good { principal: "alice@example.com".to_owned(), key: "SHA256:abc".to_owned() }),
+        request: Search::NotAsked,
     }
 }
 
@@ -112,6 +114,7 @@ pub(crate) fn rules() -> Rules {
         approval: Some(ApprovalMode::Signature),
         medium_signers: BTreeSet::new(),
         high_signers: BTreeSet::new(),
+        requests: RequestRules::from(&crate::config::types::Approval::default()),
         timeout_minutes: 60,
         local_files: LocalFiles::Refused,
     }

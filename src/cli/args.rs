@@ -1,6 +1,7 @@
 //! The arguments of every verb. What a flag means stands in its doc comment, which is also its `--help`.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -8,7 +9,7 @@ use super::logging::LogFormat;
 use super::output::{Format, When};
 use crate::action::schema::SchemaKind;
 use crate::support::control::Target;
-use crate::support::ids::{ActionId, CommitId};
+use crate::support::ids::{ActionId, CommitId, FormulaName, MountName, SecretName};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -87,6 +88,8 @@ pub enum Verb {
     Explain(ExplainArgs),
     /// Print what would be granted, mounted and launched; nothing is
     Plan(ActionArg),
+    /// Open the pull request for a new action, and follow it to its result
+    Request(RequestArgs),
     /// What the dispatcher is doing
     Status,
     /// List runs
@@ -174,6 +177,60 @@ pub struct ExplainArgs {
     pub reference: Option<String>,
 }
 
+/// `dispatch request`
+#[derive(Debug, Clone, Args)]
+pub struct RequestArgs {
+    /// The formula that is to run
+    #[arg(value_name = "FORMULA")]
+    pub formula: FormulaName,
+    /// Why, for the people who approve it
+    #[arg(long, value_name = "TEXT")]
+    pub context: String,
+    /// A secret that it needs; may be given several times
+    #[arg(long = "secret", value_name = "NAME")]
+    pub secrets: Vec<SecretName>,
+    /// A mount that it needs; may be given several times
+    #[arg(long = "mount", value_name = "NAME")]
+    pub mounts: Vec<MountName>,
+    /// A parameter of the formula; may be given several times
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<Param>,
+    /// The id of the action [default: the formula, the day and six characters of chance]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<ActionId>,
+    /// The title of the pull request [default: the formula and the first line of the context]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Wait for its approval, its merge and its result; the exit code is that of the result
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait no longer than this; the request stays open
+    #[arg(long, value_name = "MINUTES", requires = "wait")]
+    pub timeout: Option<u32>,
+    /// Check it and print the file; nothing is written anywhere
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+}
+
+/// `NAME=VALUE`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Before the first `=`.
+    pub name: String,
+    /// Behind it.
+    pub value: String,
+}
+
+impl FromStr for Param {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) =
+            text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write it as NAME=VALUE")?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
 /// A verb about one action.
 #[derive(Debug, Clone, Args)]
 pub struct ActionArg {
@@ -241,12 +298,37 @@ pub enum AuditVerb {
 /// `dispatch ops …`
 #[derive(Debug, Clone, Subcommand)]
 pub enum OpsVerb {
+    /// Make the files of an ops repo, and protect its primary branch; what is there already stays
+    Init(InitArgs),
     /// Go on after the primary branch was rewritten
     AcceptRewrite {
         /// The new head, in full
         #[arg(value_name = "COMMIT")]
         commit: CommitId,
     },
+}
+
+/// `dispatch ops init`
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Put the files into this folder: a clone, from which they go through a pull request
+    #[arg(value_name = "DIR", required_unless_present_any = ["remote", "protect"], conflicts_with = "remote")]
+    pub folder: Option<PathBuf>,
+    /// Put them straight onto the primary branch (config: `ops.remote`)
+    #[arg(long)]
+    pub remote: bool,
+    /// Protect the primary branch through the forge's API; needs an administrator's token
+    #[arg(long)]
+    pub protect: bool,
+    /// Approvals that a merge needs; a higher number that is there stays
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "protect")]
+    pub approvals: u32,
+    /// Somebody whose approval counts; may be given several times [default: those of `approval.medium` and `approval.high`]
+    #[arg(long = "approver", value_name = "LOGIN", requires = "protect")]
+    pub approvers: Vec<String>,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `dispatch schema`

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::args::{OpsVerb, TargetArg};
+use super::args::TargetArg;
 use super::control::ask;
 use super::error::{CliError, Kind};
 use super::invocation::{Invocation, interruptible};
@@ -16,6 +16,7 @@ use crate::dispatcher::report::offline;
 use crate::dispatcher::start::JOURNAL;
 use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::control::Command;
+use crate::support::ids::CommitId;
 use crate::support::text::one_line;
 
 /// `dispatch status`: where no dispatcher is running, what the journal says.
@@ -62,12 +63,11 @@ pub fn drain(invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     done("drain", &Command::Drain, "nothing new is taken up; the dispatcher ends when what runs has ended", invocation)
 }
 
-/// `dispatch ops …`
+/// `dispatch ops accept-rewrite`
 ///
 /// # Errors
 /// No dispatcher is running, or it refuses.
-pub fn ops(verb: &OpsVerb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
-    let OpsVerb::AcceptRewrite { commit } = verb;
+pub fn accept_rewrite(commit: &CommitId, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     let words = format!("the rewritten branch is accepted at {}", commit.short());
     done("ops.accept_rewrite", &Command::AcceptRewrite { commit: commit.clone() }, &words, invocation)
 }

@@ -25,10 +25,12 @@ pub mod list;
 pub mod logging;
 pub mod logs;
 pub mod man;
+pub mod ops;
 pub mod output;
 pub mod plan;
 mod records;
 pub mod render;
+pub mod request;
 mod runner;
 pub mod schema;
 mod service;
@@ -42,7 +44,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
-use args::{Cli, Verb};
+use args::{Cli, OpsVerb, Verb};
 use error::{CliError, Kind};
 use invocation::Invocation;
 use output::{Format, Output, Paint, When, complain};
@@ -85,7 +87,8 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Cancel(target) => daemon::cancel(target, invocation),
         Verb::Retry(target) => daemon::retry(target, invocation),
         Verb::Drain => daemon::drain(invocation),
-        Verb::Ops(verb) => daemon::ops(verb, invocation),
+        Verb::Ops(OpsVerb::Init(arguments)) => ops::init(arguments, invocation),
+        Verb::Ops(OpsVerb::AcceptRewrite { commit }) => daemon::accept_rewrite(commit, invocation),
         Verb::Schema(schema) => schema::run(schema, invocation),
         Verb::Config(verb) => config_show::run(verb, invocation),
         Verb::Completions(completions) => completions::run(completions, invocation),
@@ -102,6 +105,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Audit(verb) => audit::run(verb, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),
         Verb::Plan(action) => plan::run(action, invocation),
+        Verb::Request(arguments) => request::run(arguments, invocation),
         Verb::Check(arguments) => check::run(arguments, invocation),
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+mod filed;
 mod show;
 
+pub use self::filed::{FiledView, SetUpView};
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 pub use crate::backend::nomad::changes::Change as FieldChange;
 use crate::support::checkup::{Finding, Standing};

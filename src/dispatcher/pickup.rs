@@ -194,7 +194,7 @@ impl Pickup {
 const PORTION: usize = 2_000;
 
 /// Bytes of a result that are read to learn its attempt; ours are far smaller.
-const RESULT_LIMIT: u64 = 1 << 20;
+pub(super) const RESULT_LIMIT: u64 = 1 << 20;
 
 impl Pickup {
     /// Notes of which attempt the results are, for actions that are tried once more: a retry whose own result stands already, as

@@ -11,16 +11,18 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::crew::claim_of;
-use super::pickup::{HEAD, Line, REWRITTEN};
+use super::pickup::{HEAD, Line, RESULT_LIMIT, REWRITTEN};
 use super::queue::{Candidate, Claim, Decision, decide};
 use super::settings::Settings;
 use super::start::{self, JOURNAL, StartError, Surroundings};
+use crate::action::result::ActionResult;
 use crate::admission::gather::GatherError;
 use crate::admission::snapshot::{Availability, Rewritten, stem_of};
 use crate::admission::{Admitted, Explanation, Gatherer, Rules, Scene, Snapshot, admit};
 use crate::config::Config;
+use crate::config::types::Layout;
 use crate::grant::{Presence, SecretProvider};
-use crate::ops::{self, Mirror, OpsError};
+use crate::ops::{self, Blob, Mirror, OpsError};
 use crate::run::journal::{JournalError, Reader, read};
 use crate::run::record::Run;
 use crate::run::settle::ResultPaths;
@@ -157,6 +159,42 @@ impl Preview {
         let entries: Vec<ops::Entry> =
             self.mirror.lookup(&self.scene.head, &[path]).await?.into_iter().flatten().collect();
         Ok(self.judge(&entries).await?.pop())
+    }
+
+    /// Whether the tree has an action of that id, or a result of one.
+    ///
+    /// # Errors
+    /// Git.
+    pub async fn is_taken(&self, id: &ActionId) -> Result<bool, PreviewError> {
+        let action = format!("{}/{id}.toml", self.paths.actions);
+        let there = self.mirror.lookup(&self.scene.head, &[action]).await?;
+        Ok(there.iter().any(Option::is_some) || self.result_at(&self.scene.head, id).await?.is_some())
+    }
+
+    /// The result of an action as it stands on the primary branch now; `None`: it has none yet.
+    ///
+    /// # Errors
+    /// Git, also where the remote does not answer.
+    pub async fn result_now(&self, id: &ActionId) -> Result<Option<ActionResult>, PreviewError> {
+        let head = self.mirror.fetch().await?;
+        let Some(entry) = self.result_at(&head, id).await? else { return Ok(None) };
+        let blobs = self.mirror.blobs(std::slice::from_ref(&entry.object), RESULT_LIMIT).await?;
+        Ok(match blobs.get(&entry.object) {
+            Some(Blob::Whole(bytes)) => serde_json::from_slice(bytes).ok(),
+            _ => None,
+        })
+    }
+
+    async fn result_at(&self, head: &CommitId, id: &ActionId) -> Result<Option<ops::Entry>, PreviewError> {
+        let path = format!("{}/{id}.result.json", self.paths.actions);
+        let flat = self.mirror.lookup(head, &[path]).await?.into_iter().flatten().next();
+        if flat.is_some() || self.paths.layout == Layout::Flat {
+            return Ok(flat);
+        }
+        let dated = self.mirror.entries(head, ResultPaths::DATED_FOLDER).await?;
+        let of =
+            |entry: &ops::Entry| entry.path.as_str().and_then(|path| self.paths.action_of(path)) == Some(id.as_str());
+        Ok(dated.into_iter().find(of))
     }
 
     /// A file of this machine, as if it stood in the tree under `name`.

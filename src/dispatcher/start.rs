@@ -25,11 +25,12 @@ use super::settings::Settings;
 use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
-use crate::admission::gather::{Chain, FormulaSource, Gatherer};
+use crate::admission::gather::{Chain, FormulaSource, Gatherer, Requests};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
+use crate::forge::ForgeError;
 use crate::grant::none::NoSecrets;
 use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
 use crate::ops::{Mirror, OpsError};
@@ -68,6 +69,9 @@ pub enum StartError {
     /// Nomad cannot be called at all: an address, certificate or key that is none.
     #[error("Nomad cannot be called as [backends.nomad] says")]
     Nomad(#[from] NomadError),
+    /// The forge, as the config names it.
+    #[error("the forge cannot be used")]
+    Forge(#[from] ForgeError),
     /// Something that runs depend on does not hold.
     #[error("{}", words(.findings))]
     Dependencies {
@@ -169,19 +173,23 @@ fn teller(
 /// What admission looks through; the mirrors of formula sources are kept below `place`.
 ///
 /// # Errors
-/// The mirror of a formula source cannot be made.
-pub async fn gatherer(config: &Config, mirror: &Mirror, place: &Path) -> Result<Gatherer, OpsError> {
+/// The mirror of a formula source cannot be made, or the forge's address is refused.
+pub async fn gatherer(config: &Config, mirror: &Mirror, place: &Path) -> Result<Gatherer, StartError> {
     let chain = match config.approval.mode {
         Some(ApprovalMode::Signature) => {
             Chain::Signed(config.approval.trust_root.as_ref().and_then(|root| root.parse().ok()))
         }
-        None => Chain::AsItStands,
+        Some(ApprovalMode::PullRequest) | None => Chain::AsItStands,
     };
     let mut sources = Vec::new();
     for source in &config.formulas.sources {
         sources.push(FormulaSource::open(source, place).await?);
     }
-    Ok(Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources))
+    let gatherer = Gatherer::new(mirror.clone(), &config.ops.actions, chain, sources);
+    Ok(match config.approval.mode {
+        Some(ApprovalMode::PullRequest) => gatherer.with_requests(Requests::open(config, mirror.clone())?),
+        Some(ApprovalMode::Signature) | None => gatherer,
+    })
 }
 
 fn make_folder(path: &Path) -> Result<(), StartError> {

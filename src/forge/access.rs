@@ -93,17 +93,17 @@ pub(super) enum Token {
 impl Token {
     pub(super) fn of(config: &Config, who: As) -> Self {
         let forge = &config.forge;
-        let reader = Self::from(&forge.token_file, &forge.token_env);
+        let reader = Self::from(forge.token_file.as_ref(), forge.token_env.as_ref());
         match who {
             As::Reader => reader.unwrap_or(Self::Nobody),
-            As::Teller => {
-                Self::from(&forge.write_token_file, &forge.write_token_env).or(reader).unwrap_or(Self::Nobody)
-            }
+            As::Teller => Self::from(forge.write_token_file.as_ref(), forge.write_token_env.as_ref())
+                .or(reader)
+                .unwrap_or(Self::Nobody),
         }
     }
 
-    fn from(file: &Option<PathBuf>, name: &Option<String>) -> Option<Self> {
-        file.clone().map(Self::File).or_else(|| name.clone().map(Self::Environment))
+    fn from(file: Option<&PathBuf>, name: Option<&String>) -> Option<Self> {
+        file.cloned().map(Self::File).or_else(|| name.cloned().map(Self::Environment))
     }
 
     /// The token as it is now.

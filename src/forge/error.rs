@@ -122,19 +122,21 @@ impl ForgeError {
     /// What it says about asking again.
     pub fn class(&self) -> Class {
         match self {
+            // A connection that was never made has carried nothing.
+            Self::Send { source, .. } if source.is_connect() => Class::Transient,
+            Self::Send { effect: Effect::Reads, .. }
+            | Self::Status { status: 429, .. }
+            | Self::Status { status: 500.., effect: Effect::Reads, .. } => Class::Transient,
+            Self::Send { .. }
+            | Self::Status { status: 500.. | 401, .. }
+            | Self::NotAnAnswer { .. }
+            | Self::Incomplete { .. } => Class::CannotTell,
             Self::Setting { .. }
             | Self::Token { .. }
             | Self::Client(_)
             | Self::NotFound { .. }
-            | Self::Elsewhere { .. } => Class::Permanent,
-            Self::Send { effect: Effect::Reads, .. } => Class::Transient,
-            // A connection that was never made has carried nothing.
-            Self::Send { source, .. } if source.is_connect() => Class::Transient,
-            Self::Status { status: 429, .. } => Class::Transient,
-            Self::Status { status: 500.., effect: Effect::Reads, .. } => Class::Transient,
-            Self::Status { status: 500.. | 401, .. } => Class::CannotTell,
-            Self::Status { .. } => Class::Permanent,
-            Self::Send { .. } | Self::NotAnAnswer { .. } | Self::Incomplete { .. } => Class::CannotTell,
+            | Self::Elsewhere { .. }
+            | Self::Status { .. } => Class::Permanent,
         }
     }
 }

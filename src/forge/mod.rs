@@ -3,16 +3,20 @@
 //! - `access`: where it is, and the token, by the config.
 //! - `wire`: one request and its answer; what a forge would not say is not taken for one. `pages`: lists, read to their end.
 //! - `people`, `repository`, `requests`: what admission looks at. `telling`: statuses, comments, issues, hooks.
+//! - `setup`: settings and protection, changed.
+//! - `findings`: what a look at all of it finds.
 //! - `error`: what went wrong, and whether asking again can help.
 //!
 //! Nothing here decides: what an answer is worth is for admission to say.
 
 mod access;
 mod error;
+mod findings;
 mod pages;
 mod people;
 mod repository;
 mod requests;
+mod setup;
 mod telling;
 mod wire;
 
@@ -23,6 +27,7 @@ use crate::config::Config;
 
 pub use access::As;
 pub use error::{Class, Effect, ForgeError};
+pub use findings::{findings, is_used};
 pub use people::{User, UserId};
 pub use repository::{AddedFile, Branch, Permissions, Protection, Repository, RepositoryId};
 pub use requests::{ChangedFile, PullNumber, PullRequest, RequestCommit, Review, ReviewState, Side, Which};

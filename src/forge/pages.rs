@@ -36,12 +36,12 @@ fn next(total: Option<usize>, said: Option<usize>, read: usize, page: usize) -> 
 impl Wire {
     /// All entries of a list.
     pub(super) async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, ForgeError> {
-        let mut call = call.query("limit", PAGE);
+        let mut call = call.query("limit", PAGE.to_string());
         let incomplete = |call: &Call<'_>, why| ForgeError::Incomplete { what: call.what.clone(), why };
         let (mut all, mut total) = (Vec::new(), None);
         for number in 1..=MOST_PAGES {
             // Without a page number Gitea gives all reviews whatever the limit, and no count to check them by.
-            call = call.query("page", number);
+            call = call.query("page", number.to_string());
             let answer = self.ask(&call).await?;
             let page: Vec<T> = answer.value()?;
             if number == 1 {

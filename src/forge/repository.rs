@@ -37,6 +37,9 @@ pub struct Repository {
     /// administrators only by some versions.
     #[serde(default)]
     pub allow_manual_merge: Option<bool>,
+    /// Whether the forge marks a request as merged by itself when its commits are pushed.
+    #[serde(default)]
+    pub autodetect_manual_merge: Option<bool>,
     /// What the asking user may do.
     #[serde(default)]
     pub permissions: Permissions,
@@ -124,7 +127,8 @@ impl Forge {
 
     /// The rules that protect branches. Only administrators of the repository may see them.
     pub async fn protections(&self) -> Result<Vec<Protection>, ForgeError> {
-        self.wire().list(Call::get("the branch protections", &self.path(&["branch_protections"]))).await
+        // The forge gives them in one piece, whatever page is asked for.
+        self.wire().read(&Call::get("the branch protections", &self.path(&["branch_protections"]))).await
     }
 
     /// Makes a rule.

@@ -192,7 +192,7 @@ impl Forge {
         let digits = number.0.to_string();
         let path = ["pulls", &digits, "commits"];
         let call = Call::get(format!("the commits of pull request {number}"), &self.path(&path));
-        self.wire().list(call.query("files", false).query("verification", false)).await
+        self.wire().list(call.query("files", "false").query("verification", "false")).await
     }
 
     /// All files that the request changes.

@@ -44,6 +44,14 @@ pub struct Status {
     pub target_url: String,
 }
 
+/// A status as it is read.
+#[derive(Deserialize)]
+struct Numbered {
+    id: i64,
+    #[serde(flatten)]
+    status: Status,
+}
+
 /// A comment on an issue or a pull request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Comment {
@@ -116,10 +124,16 @@ impl Forge {
         Ok(())
     }
 
-    /// All statuses that a commit ever got.
+    /// All statuses that a commit ever got, the oldest first. By their numbers: the forge's own orders are not what they are
+    /// called (`leastindex` begins with the highest), and without one those of the same second come in any.
     pub async fn statuses(&self, commit: &CommitId) -> Result<Vec<Status>, ForgeError> {
         let what = format!("the statuses of commit {}", commit.short());
-        self.wire().list(Call::get(what, &self.path(&["statuses", commit.as_str()]))).await
+        let mut all: Vec<Numbered> = self
+            .wire()
+            .list(Call::get(what, &self.path(&["statuses", commit.as_str()])).query("sort", "oldest"))
+            .await?;
+        all.sort_by_key(|one| one.id);
+        Ok(all.into_iter().map(|one| one.status).collect())
     }
 
     /// All comments on an issue or a pull request. The forge gives them in one piece.

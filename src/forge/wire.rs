@@ -78,9 +78,9 @@ impl<'a> Call<'a> {
         Self { what, method, path: path.to_vec(), query: Vec::new(), body: None }
     }
 
-    pub(super) fn query(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.retain(|(known, _)| *known != name);
-        self.query.push((name, value.to_string()));
+        self.query.push((name, value.into()));
         self
     }
 

@@ -78,6 +78,30 @@ pub(super) async fn continues(git: &Git, old: &CommitId, new: &CommitId) -> Resu
     })
 }
 
+/// The newest commit that both have in their history.
+pub(super) async fn merge_base(git: &Git, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, OpsError> {
+    let output = git.run(Call::new("merge-base").args([one.as_str(), other.as_str()])).await?;
+    if output.code() == Some(1) {
+        return Ok(None);
+    }
+    let answer = output.success()?;
+    let text = String::from_utf8_lossy(&answer);
+    text.lines().next().map(|line| line.parse().map_err(|_| OpsError::answer("merge-base", line))).transpose()
+}
+
+/// The newest commit behind `from` up to `to` that changed one of `paths`.
+pub(super) async fn changed_in(
+    git: &Git,
+    from: &CommitId,
+    to: &CommitId,
+    paths: &[String],
+) -> Result<Option<CommitId>, OpsError> {
+    paths.iter().try_for_each(|path| check_path(path))?;
+    let call = Call::new("log").args(["--full-history", "-n1", "--format=tformat:%H %P"]);
+    let call = call.args([to.to_string(), format!("^{from}")]).args(["--"]).args(paths);
+    Ok(read_steps(&git.run(call).await?.success()?)?.pop().map(|step| step.commit))
+}
+
 /// What differs between two commits under `folders` (none: anywhere); without an old one, everything is new.
 pub(super) async fn changes(
     git: &Git,

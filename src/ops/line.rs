@@ -25,6 +25,15 @@ pub struct Landed {
     pub changes: Vec<Change>,
 }
 
+/// Who had a part in a commit, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The commit.
+    pub commit: CommitId,
+    /// The e-mails of its author and its committer.
+    pub emails: [String; 2],
+}
+
 /// Begins a commit in git's answer; what follows up to the next NUL is its head.
 const HEAD: u8 = 0x1e;
 
@@ -47,6 +56,16 @@ impl Mirror {
             .args(["--"])
             .args(paths.iter().copied());
         read(&self.git().run(call).await?.success()?)
+    }
+
+    /// Whoever wrote the commits that `to` has in its history and `from` has not, on any line, newest first.
+    pub async fn written(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Written>, OpsError> {
+        let call = Call::new("log")
+            .args(["-z", "--format=tformat:%H%x1f%ae%x1f%ce", to.as_str()])
+            .args(from.map(|from| format!("^{from}")))
+            .args(["--"]);
+        let answer = self.git().run(call).await?.success()?;
+        answer.split(|b| *b == 0).filter(|entry| !entry.is_empty()).map(written).collect()
     }
 }
 
@@ -77,6 +96,17 @@ fn head(field: &[u8]) -> Option<Landed> {
     let seconds = parts.next()?.parse().ok()?;
     let committed = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     Some(Landed { commit, parent, author: parts.next()?.to_owned(), committed, changes: Vec::new() })
+}
+
+fn written(entry: &[u8]) -> Result<Written, OpsError> {
+    let text = String::from_utf8_lossy(entry);
+    let mut parts = text.splitn(3, '\u{1f}').map(str::to_owned);
+    let (commit, author, committer) = (parts.next(), parts.next(), parts.next());
+    let commit = commit.and_then(|id| id.trim_start().parse().ok());
+    let (Some(commit), Some(author), Some(committer)) = (commit, author, committer) else {
+        return Err(not_understood(entry));
+    };
+    Ok(Written { commit, emails: [author, committer] })
 }
 
 fn not_understood(field: &[u8]) -> OpsError {

@@ -157,7 +157,16 @@ impl Mirror {
     /// # Errors
     /// `NoBranch`, or whatever git said.
     pub async fn fetch(&self) -> Result<CommitId, OpsError> {
-        self.bring(&self.0.reference).await
+        self.bring(&self.0.reference, HEAD).await
+    }
+
+    /// Brings in the head of a pull request as the forge keeps it, `refs/pull/N/head`, and answers it. Unlike the branch that it
+    /// came from, it stays as it was when the request was merged.
+    ///
+    /// # Errors
+    /// Whatever git said; also where the remote has no such ref.
+    pub async fn fetch_request(&self, number: u64) -> Result<CommitId, OpsError> {
+        self.bring(&format!("refs/pull/{number}/head"), &format!("refs/dispatch/pull/{number}")).await
     }
 
     /// Brings in what a branch, a tag or a full commit id names, instead of the primary branch: for a repository that only
@@ -172,18 +181,19 @@ impl Mirror {
                 why: "it is not the name of a ref".to_owned(),
             });
         }
-        self.bring(name).await
+        self.bring(name, HEAD).await
     }
 
-    async fn bring(&self, reference: &str) -> Result<CommitId, OpsError> {
+    /// Fetches `reference` of the remote as `name` of the mirror.
+    async fn bring(&self, reference: &str, name: &str) -> Result<CommitId, OpsError> {
         let this = &*self.0;
-        let _turn = this.turn().await?;
+        let _turn = this.turn_for(name).await?;
         fault::point("ops.fetch.before").map_err(OpsError::io("fetching"))?;
         let login = this.login(this.ops.credential.as_ref())?;
         let call = Call::new("fetch")
             .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"])
             .args(["--", this.remote.address()])
-            .args([format!("+{reference}:{HEAD}")])
+            .args([format!("+{reference}:{name}")])
             .variables(this.network())
             .login(this.remote.address(), login.as_ref())
             .deadline(|deadlines| deadlines.transfer);
@@ -194,7 +204,7 @@ impl Mirror {
         }
         output.success()?;
         fault::point("ops.fetch.after").map_err(OpsError::io("fetching"))?;
-        this.resolve(HEAD).await
+        this.resolve(name).await
     }
 
     /// Whether `old` is `new` or in its history: the branch was not rewritten in between.
@@ -258,6 +268,27 @@ impl Mirror {
         objects::check_path(path)?;
         let steps = history::steps(&self.0.git, None, head, &[path]).await?;
         Ok(steps.into_iter().map(|step| step.commit).collect())
+    }
+
+    /// The commits of the line of first parents behind `from` up to `to`, oldest first.
+    pub async fn line(&self, from: &CommitId, to: &CommitId) -> Result<Vec<CommitId>, OpsError> {
+        let steps = history::steps(&self.0.git, Some(from), to, &[]).await?;
+        Ok(steps.into_iter().map(|step| step.commit).collect())
+    }
+
+    /// The newest commit that both have in their history; `None`: they have nothing in common.
+    pub async fn merge_base(&self, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, OpsError> {
+        history::merge_base(&self.0.git, one, other).await
+    }
+
+    /// The newest commit behind `from` up to `to` that changed one of `paths`, on any line.
+    pub async fn changed_in(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        paths: &[String],
+    ) -> Result<Option<CommitId>, OpsError> {
+        history::changed_in(&self.0.git, from, to, paths).await
     }
 
     /// What a commit says of itself.
@@ -360,9 +391,14 @@ impl Inner {
     /// Waits until nobody else writes. A git that was killed leaves its locks behind, which would stop every later one; in
     /// this turn nobody but a killed one can own them.
     async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, OpsError> {
+        self.turn_for(HEAD).await
+    }
+
+    /// The same, where a ref of that name is written.
+    async fn turn_for(&self, name: &str) -> Result<tokio::sync::MutexGuard<'_, ()>, OpsError> {
         let turn = self.writing.lock().await;
         self.written.fetch_add(1, Ordering::Relaxed);
-        for name in [HEAD, publish::OUTBOX, "packed-refs"] {
+        for name in [name, HEAD, publish::OUTBOX, "packed-refs"] {
             match std::fs::remove_file(self.git.folder().join(format!("{name}.lock"))) {
                 Ok(()) => tracing::warn!(name, "removed a lock that a killed git left behind"),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

@@ -43,7 +43,7 @@ pub mod workshop;
 pub use checkout::Checkout;
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
-pub use line::Landed;
+pub use line::{Landed, Written};
 pub use mirror::{Clutter, Mirror};
 pub use objects::{Blob, CommitInfo, Person};
 pub use publish::NewFile;

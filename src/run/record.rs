@@ -53,7 +53,7 @@ pub struct Run {
     pub request: Option<Request>,
     /// Order of arrival.
     pub order: i64,
-    /// When it was first seen.
+    /// When these bytes were first seen.
     pub seen_at: Timestamp,
     /// Why it waits, while it does.
     pub held: Option<Held>,
@@ -173,7 +173,7 @@ impl Run {
         match step.clone() {
             Step::See { request, .. } => self.request = Some(request),
             Step::Amend { request } => {
-                self.request = Some(request);
+                (self.request, self.seen_at) = (Some(request), at);
                 self.admitted = None;
             }
             Step::Recover { handle, backend } => {

@@ -11,7 +11,7 @@ use crate::admission::reading::claimed_tier;
 use crate::admission::rules::Rules;
 use crate::admission::snapshot::Entry;
 use crate::grant::{Presence, SecretProvider};
-use crate::support::ids::{CommitId, FormulaName, SecretName};
+use crate::support::ids::{FormulaName, SecretName};
 
 /// What one action asks for, as far as it can be read.
 pub(super) struct Asked {
@@ -28,17 +28,11 @@ pub(super) fn names(asked: &[Asked]) -> BTreeSet<FormulaName> {
     asked.iter().filter_map(|one| Some(one.action.as_ref()?.formula.clone())).collect()
 }
 
-/// The formulas that are needed in the version that arrived with an action: those above low, by whoever's word.
-pub(super) fn above_low(asked: &[Asked], at_head: &Answers) -> BTreeMap<CommitId, BTreeSet<FormulaName>> {
-    let mut wanted: BTreeMap<CommitId, BTreeSet<FormulaName>> = BTreeMap::new();
-    for one in asked {
-        let (Some(action), Ok(origin)) = (&one.action, &one.arrival) else { continue };
-        let claimed = at_head.get(&action.formula).and_then(claimed_tier);
-        if one.tier > Tier::Low || claimed > Some(Tier::Low) {
-            wanted.entry(origin.formulas_at.clone()).or_default().insert(action.formula.clone());
-        }
-    }
-    wanted
+/// Whether an action is above low by anybody's word: then what was approved with it must be looked at.
+pub(super) fn is_above_low(one: &Asked, at_head: &Answers) -> bool {
+    let Some(action) = &one.action else { return false };
+    let claimed = at_head.get(&action.formula).and_then(claimed_tier);
+    one.tier > Tier::Low || claimed > Some(Tier::Low)
 }
 
 /// Only secrets of the allowlist are asked for: an action cannot find out what else the provider has.

@@ -6,6 +6,7 @@
 //! What concerns one action alone and cannot be found out stands in its snapshot and makes it wait; what concerns all of them
 //! is a [`GatherError`], and the whole batch waits.
 
+mod approved;
 mod arrivals;
 mod asked;
 mod dependencies;
@@ -13,6 +14,7 @@ mod entries;
 mod formulas;
 mod ledger;
 mod power;
+mod pull_request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,16 +22,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 
+use self::approved::Approved;
 use self::arrivals::{Arrivals, Origin};
-use self::asked::{Asked, above_low, names, presence};
+use self::asked::{Asked, names, presence};
 use self::dependencies::World;
 use self::entries::{local_entry, read_entries};
 use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
 pub use self::ledger::{Ledger, LedgerError};
 pub use self::power::Chain;
-use self::power::Powers;
+use self::power::{Power, Powers};
+use self::pull_request::Look;
+pub use self::pull_request::Requests;
 use super::reading::{bare_tier, read_action};
+use super::request::Search;
 use super::rules::Rules;
 use super::snapshot::{
     Arrival, Arrived, Availability, Dependency, Earlier, Entry, FormulaAnswer, ResultEntry, Rewritten, Snapshot,
@@ -49,6 +55,12 @@ pub enum GatherError {
     /// The journal did not answer.
     #[error("asking the journal")]
     Ledger(#[from] LedgerError),
+    /// The forge did not answer.
+    #[error("asking the forge: {detail}")]
+    Forge {
+        /// Why.
+        detail: String,
+    },
 }
 
 /// What is the same for all actions of a batch.
@@ -72,6 +84,7 @@ pub struct Gatherer {
     sources: RwLock<Vec<FormulaSource>>,
     arrivals: Arrivals,
     powers: Powers,
+    requests: Option<Requests>,
 }
 
 impl Gatherer {
@@ -83,7 +96,14 @@ impl Gatherer {
             folder: folder.to_owned(),
             mirror,
             sources: RwLock::new(sources),
+            requests: None,
         }
+    }
+
+    /// With approvals proven by pull requests.
+    #[must_use]
+    pub fn with_requests(self, requests: Requests) -> Self {
+        Self { requests: Some(requests), ..self }
     }
 
     /// Fetches the git repositories among the sources of formulas again; worth doing at each new head. One that cannot be
@@ -110,7 +130,8 @@ impl Gatherer {
     ) -> Result<Vec<Snapshot>, GatherError> {
         let mut entries = read_entries(&self.mirror, &self.folder, entries).await?;
         let earlier = self.history(&mut entries, &scene.head, ledger).await?;
-        let asked = self.ask(entries, &scene.head).await?;
+        let look = self.look(scene).await;
+        let asked = self.ask(entries, scene, look.as_ref(), rules).await?;
         let answers = Gathered {
             earlier,
             results: self.results(&asked, scene).await?,
@@ -118,14 +139,18 @@ impl Gatherer {
             presence: presence(&asked, rules, secrets).await,
             dependencies: Arc::new(self.dependencies(&asked, &scene.head, ledger).await?),
         };
-        let mut at_arrival: BTreeMap<CommitId, Answers> = BTreeMap::new();
-        for (commit, names) in above_low(&asked, &answers.at_head) {
+        let look = look.as_ref().and_then(|look| look.as_ref().ok());
+        let approved = approved::find(&asked, &answers.at_head, &answers.earlier, look, &scene.head).await;
+        let mut with_them: BTreeMap<CommitId, Answers> = BTreeMap::new();
+        for (commit, names) in approved::wanted(&asked, &approved) {
             let found = self.formulas_at(&commit, names).await?;
-            at_arrival.insert(commit, found);
+            with_them.insert(commit, found);
         }
         let mut snapshots = Vec::with_capacity(asked.len());
-        for one in asked {
-            snapshots.push(self.assemble(one, scene, &answers, &at_arrival).await);
+        for (one, approved) in asked.into_iter().zip(approved) {
+            let formula = formula_of(&one, approved.as_ref(), &with_them);
+            let arrival = self.arrival(&one, approved.as_ref(), look, &formula).await;
+            snapshots.push(assemble(one, scene, &answers, arrival, formula));
         }
         Ok(snapshots)
     }
@@ -139,7 +164,9 @@ impl Gatherer {
         rules: &Rules,
         secrets: &dyn SecretProvider,
     ) -> Result<Snapshot, GatherError> {
-        let power = self.powers.at(Some(&scene.head)).await?;
+        let look = self.look(scene).await;
+        let power = self.power(look.as_ref(), [Some(&scene.head); 2], rules).await;
+        let power = power.map_err(|detail| GatherError::Forge { detail })?;
         let entry = local_entry(&self.folder, name, bytes);
         let action = read_action(&entry).ok();
         let asked = [Asked { entry, action, arrival: Err(String::new()), power, tier: Tier::High }];
@@ -186,18 +213,53 @@ impl Gatherer {
         Ok(earlier)
     }
 
+    /// Begins a look at the forge, where approvals are proven there.
+    async fn look(&self, scene: &Scene) -> Option<Result<Look<'_>, String>> {
+        match &self.requests {
+            Some(requests) => Some(requests.look(scene.now).await),
+            None => None,
+        }
+    }
+
+    /// What counts before a commit: for the signed chain at any commit with the same files, for requests at its very parent,
+    /// since what came before it may belong to its own request.
+    async fn power(
+        &self,
+        look: Option<&Result<Look<'_>, String>>,
+        [shared, parent]: [Option<&CommitId>; 2],
+        rules: &Rules,
+    ) -> Result<Arc<Power>, String> {
+        match look {
+            None => self.powers.at(shared).await.map_err(|error| chain::words(&error)),
+            Some(Ok(look)) => {
+                let policy = look.policy(parent, rules).await?;
+                Ok(Arc::new(Power { policy, ..Power::default() }))
+            }
+            Some(Err(detail)) => Err(detail.clone()),
+        }
+    }
+
     /// Parses the actions, finds the commits that brought them and what counted before those.
-    async fn ask(&self, entries: Vec<Entry>, head: &CommitId) -> Result<Vec<Asked>, GatherError> {
+    async fn ask(
+        &self,
+        entries: Vec<Entry>,
+        scene: &Scene,
+        look: Option<&Result<Look<'_>, String>>,
+        rules: &Rules,
+    ) -> Result<Vec<Asked>, GatherError> {
         let wanted: Vec<_> = entries.iter().map(|entry| (entry.path.clone(), entry.blob.clone())).collect();
-        let origins = self.arrivals.find(head, &wanted).await?;
+        let origins = self.arrivals.find(&scene.head, &wanted).await?;
         let mut asked = Vec::with_capacity(entries.len());
         for (entry, arrival) in entries.into_iter().zip(origins) {
             let action = read_action(&entry).ok();
             let (arrival, power) = match arrival {
-                Ok(origin) => match self.powers.at(origin.power_at.as_ref()).await {
-                    Ok(power) => (Ok(origin), power),
-                    Err(error) => (Err(chain::words(&error)), Arc::default()),
-                },
+                Ok(origin) => {
+                    let before = [origin.power_at.as_ref(), origin.parent.as_ref()];
+                    match self.power(look, before, rules).await {
+                        Ok(power) => (Ok(origin), power),
+                        Err(detail) => (Err(detail), Arc::default()),
+                    }
+                }
                 Err(detail) => (Err(detail), Arc::default()),
             };
             let tier = bare_tier(action.as_ref(), &power.policy);
@@ -250,60 +312,66 @@ impl Gatherer {
         world.dependencies(actions.flat_map(|action| action.depends_on.clone()).collect()).await
     }
 
-    async fn assemble(
+    async fn arrival(
         &self,
-        asked: Asked,
-        scene: &Scene,
-        answers: &Gathered,
-        at_arrival: &BTreeMap<CommitId, Answers>,
-    ) -> Snapshot {
-        let formula = asked.action.as_ref().map(|action| &action.formula);
-        let at_head = formula.and_then(|name| answers.at_head.get(name)).cloned();
-        let approved = asked.arrival.as_ref().ok().and_then(|origin| {
-            let answer = at_arrival.get(&origin.formulas_at)?.get(formula?)?;
-            Some(formulas::as_of(answer, &origin.commit))
-        });
-        let id = asked.entry.id();
-        let wants_signature = approved.is_some();
-        Snapshot {
-            head: scene.head.clone(),
-            rewritten: scene.rewritten.clone(),
-            policy: asked.power.policy.clone(),
-            arrival: self.arrival(&asked, wants_signature).await,
-            formula_at_head: at_head.unwrap_or(FormulaAnswer::NotAsked),
-            formula_at_arrival: approved.unwrap_or(FormulaAnswer::NotAsked),
-            secrets: answers.presence.clone(),
-            backends: scene.backends.clone(),
-            earlier: id.as_ref().and_then(|id| answers.earlier.get(id)).cloned(),
-            result: id.as_ref().and_then(|id| answers.results.get(id)).cloned(),
-            dependencies: Arc::clone(&answers.dependencies),
-            now: scene.now,
-            entry: asked.entry,
-        }
-    }
-
-    async fn arrival(&self, asked: &Asked, wants_signature: bool) -> Arrival {
+        asked: &Asked,
+        approved: Option<&Approved>,
+        look: Option<&Look<'_>>,
+        formula: &FormulaAnswer,
+    ) -> Arrival {
         let origin = match &asked.arrival {
             Ok(origin) => origin,
             Err(detail) => return Arrival::Unknown { detail: detail.clone() },
         };
-        let signature = if wants_signature {
-            match self.powers.signature(&origin.commit, &asked.power.signers).await {
+        let signature = match approved {
+            Some(_) if look.is_none() => match self.powers.signature(&origin.commit, &asked.power.signers).await {
                 Ok(signature) => Some(signature),
                 Err(error) => return Arrival::Unknown { detail: chain::words(&error) },
-            }
-        } else {
-            None
+            },
+            _ => None,
+        };
+        let request = match approved {
+            Some(approved) => approved.request(asked, look, formula).await,
+            None => Search::NotAsked,
         };
         let Origin { commit, parent, author, committed, .. } = Origin::clone(origin);
-        Arrival::Commit(Box::new(Arrived {
-            commit,
-            parent,
-            author,
-            committed,
-            signers: asked.power.signers.clone(),
-            signature,
-        }))
+        let signers = asked.power.signers.clone();
+        Arrival::Commit(Box::new(Arrived { commit, parent, author, committed, signers, signature, request }))
+    }
+}
+
+/// The formula as it was approved together with the action.
+fn formula_of(one: &Asked, approved: Option<&Approved>, with_them: &BTreeMap<CommitId, Answers>) -> FormulaAnswer {
+    let found = approved.and_then(|approved| {
+        let answer = with_them.get(&approved.formulas_at)?.get(&one.action.as_ref()?.formula)?;
+        Some(formulas::as_of(answer, &approved.commit))
+    });
+    found.unwrap_or(FormulaAnswer::NotAsked)
+}
+
+fn assemble(
+    asked: Asked,
+    scene: &Scene,
+    answers: &Gathered,
+    arrival: Arrival,
+    formula_at_arrival: FormulaAnswer,
+) -> Snapshot {
+    let at_head = asked.action.as_ref().and_then(|action| answers.at_head.get(&action.formula)).cloned();
+    let id = asked.entry.id();
+    Snapshot {
+        head: scene.head.clone(),
+        rewritten: scene.rewritten.clone(),
+        policy: asked.power.policy.clone(),
+        arrival,
+        formula_at_head: at_head.unwrap_or(FormulaAnswer::NotAsked),
+        formula_at_arrival,
+        secrets: answers.presence.clone(),
+        backends: scene.backends.clone(),
+        earlier: id.as_ref().and_then(|id| answers.earlier.get(id)).cloned(),
+        result: id.as_ref().and_then(|id| answers.results.get(id)).cloned(),
+        dependencies: Arc::clone(&answers.dependencies),
+        now: scene.now,
+        entry: asked.entry,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`.
+//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`; `filed`: `request`, `ops init`.
 
 mod admission;
 mod doctor;
+mod filed;
 mod jobs;
 mod result;
 mod runs;
@@ -13,6 +14,7 @@ mod upkeep;
 
 pub use admission::{explain, plan, round};
 pub use doctor::{doctor, findings};
+pub use filed::{filed, set_up};
 pub use jobs::jobs;
 pub use result::result;
 pub use runs::{ending, history, list, show};

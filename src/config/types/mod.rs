@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::ids::MountName;
 
-pub use approval::{Approval, ApprovalMode, TierApproval};
+pub use approval::{Approval, ApprovalMode, Approver, TierApproval};
 pub use backends::{Backends, Mount};
 pub use forge::Forge;
 pub use limits::Limits;
@@ -86,6 +86,29 @@ pub struct Config {
     /// For trying things out. Never in production.
     #[serde(default)]
     pub debug: Debugging,
+}
+
+impl Config {
+    /// Everything as by default, for this ops repo.
+    pub fn of_remote(remote: &str) -> Self {
+        Self {
+            state_dir: defaults::state_dir(),
+            ops: Ops::reading(remote),
+            results: Results::default(),
+            formulas: Formulas::default(),
+            secrets: Secrets::default(),
+            mounts: BTreeMap::new(),
+            forge: Forge::default(),
+            approval: Approval::default(),
+            limits: Limits::default(),
+            backends: Backends::default(),
+            webhook: None,
+            telling: Telling::default(),
+            working_directories: BTreeSet::new(),
+            pass_environment: BTreeSet::new(),
+            debug: Debugging::default(),
+        }
+    }
 }
 
 /// `[debug]`

@@ -77,8 +77,7 @@ impl Teller {
         let known = self.said.lock().await.statuses.get(&key).cloned();
         let known = match known {
             Some(known) => Some(known),
-            // The newest comes first.
-            None => self.forge.statuses(commit).await?.into_iter().find(|one| one.context == status.context),
+            None => self.forge.statuses(commit).await?.into_iter().rfind(|one| one.context == status.context),
         };
         if known.as_ref() != Some(&status) {
             self.forge.tell_status(commit, &status).await?;

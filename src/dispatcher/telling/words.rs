@@ -179,6 +179,7 @@ mod tests {
             formula: "release".parse().unwrap(),
             secrets: BTreeSet::from(["NPM_TOKEN".parse().unwrap()]),
             mounts: BTreeSet::new(),
+            approvals: 1,
         })
     }
 

@@ -49,6 +49,7 @@ fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {
     let ours = run.id.attempt() > 1 || (run.published.is_some() && run.kept_aside.is_none());
     Some(Earlier {
         blob: request.blob.clone(),
+        since: run.seen_at,
         stage: stage(run),
         result: standing.filter(|_| ours).map(|result| result.blob),
     })

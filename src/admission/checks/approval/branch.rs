@@ -5,7 +5,7 @@ use crate::admission::check::Check;
 use crate::admission::snapshot::Arrived;
 
 pub(super) fn judge(arrived: &Arrived) -> (Check, Option<Approval>) {
-    let approval =
-        Approval { how: How::Branch, by: vec![arrived.author.clone()], commit: Some(arrived.commit.clone()) };
+    let (by, commit) = (vec![arrived.author.clone()], Some(arrived.commit.clone()));
+    let approval = Approval { how: How::Branch, by, commit, merged: None };
     (RULE.pass("low: it stands on the primary branch"), Some(approval))
 }

@@ -2,12 +2,15 @@
 //!
 //! - [`branch`]: low: any commit on the primary branch.
 //! - [`signature`]: medium and high, for an ops repo without a forge: the commit that brought the action is signed.
-//!
-//! A forge's proof (the merged pull request and its reviews) is one more variant of [`How`], one more mode in the config and
-//! one more file beside these.
+//! - [`pull_request`]: medium and high, with a forge: the merged pull request that brought it, and its reviews.
 
 mod branch;
+pub(in crate::admission) mod pull_request;
 mod signature;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +23,7 @@ use crate::admission::reading::Reading;
 use crate::admission::rules::{LocalFiles, Rules};
 use crate::admission::snapshot::{Arrival, Snapshot};
 use crate::config::types::ApprovalMode;
-use crate::support::ids::CommitId;
+use crate::support::ids::{BlobId, CommitId};
 
 /// The number of this rule.
 pub(in crate::admission) const NUMBER: u8 = 5;
@@ -35,6 +38,8 @@ pub enum How {
     Branch,
     /// The commit that brought it is signed.
     Signature,
+    /// A merged pull request brought it, and its reviewers approved these bytes.
+    PullRequest,
     /// It was not: a file of this machine, for debugging. Its result is never published.
     None,
 }
@@ -46,8 +51,49 @@ pub struct Approval {
     pub how: How,
     /// By whom.
     pub by: Vec<String>,
-    /// The commit that carries the proof.
+    /// The commit that carries the proof: the signed one, or the one that the merge left.
     pub commit: Option<CommitId>,
+    /// For a pull request: what was seen of it when it was admitted. A forge lets reviews be deleted afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+}
+
+/// A merged pull request, as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Its number.
+    pub pull_request: u64,
+    /// Its head at the merge, `refs/pull/N/head`.
+    pub head: CommitId,
+    /// What runs: which blob stood at which path in the tree of the merge.
+    pub bundle: BTreeMap<String, BlobId>,
+    /// The approvals that counted.
+    pub given: Vec<Given>,
+}
+
+/// One person's approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// The name on the forge.
+    pub login: String,
+    /// The number behind it.
+    pub id: i64,
+    /// The commit that was approved; its tree holds the bundle.
+    pub commit: CommitId,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// How it was said.
+    pub word: Word,
+}
+
+/// How somebody approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// By a review.
+    Review,
+    /// By merging, where the config counts that.
+    Merge,
 }
 
 impl From<&Approval> for ApprovalRef {
@@ -55,12 +101,13 @@ impl From<&Approval> for ApprovalRef {
         let how = match approval.how {
             How::Branch => "branch",
             How::Signature => "signature",
+            How::PullRequest => "pull_request",
             How::None => "none",
         };
         Self {
             how: how.to_owned(),
             by: approval.by.clone(),
-            pull_request: None,
+            pull_request: approval.merged.as_ref().map(|merged| merged.pull_request),
             commit: approval.commit.as_ref().map(ToString::to_string),
         }
     }
@@ -85,6 +132,9 @@ pub(in crate::admission) fn judge(snapshot: &Snapshot, rules: &Rules, reading: &
         (needed @ (Tier::Medium | Tier::High), Some(ApprovalMode::Signature)) => {
             signature::judge(needed, arrived, rules, reading)
         }
+        (needed @ (Tier::Medium | Tier::High), Some(ApprovalMode::PullRequest)) => {
+            pull_request::judge(needed, arrived, snapshot, rules, reading)
+        }
     };
     (check.because([arrived.words(&snapshot.entry)]), approval)
 }
@@ -92,7 +142,7 @@ pub(in crate::admission) fn judge(snapshot: &Snapshot, rules: &Rules, reading: &
 fn local_file(rules: &Rules) -> (Check, Option<Approval>) {
     match rules.local_files {
         LocalFiles::ForDebugging => {
-            let approval = Approval { how: How::None, by: Vec::new(), commit: None };
+            let approval = Approval { how: How::None, by: Vec::new(), commit: None, merged: None };
             let words = "nobody approved it; `debug.allow_unapproved` lets it run, and its result is not published";
             (RULE.pass(words), Some(approval))
         }

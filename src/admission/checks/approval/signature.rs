@@ -78,7 +78,7 @@ fn signed(
     }
     let (by, commit) = (vec![signer.principal.to_owned()], Some(arrived.commit.clone()));
     let check = RULE.pass(format!("{tier}: the commit that brought it is signed by {who}"));
-    (check, Some(Approval { how: How::Signature, by, commit }))
+    (check, Some(Approval { how: How::Signature, by, commit, merged: None }))
 }
 
 /// A formula of the ops repo must be the signed commit's; one from elsewhere is the config's choice, pinned by its hash.

@@ -1,0 +1,140 @@
+//! Medium and high with a forge: a merged pull request brought these very bytes, and enough of the right people approved them.
+//!
+//! - [`request`]: the sub-rules a to c: which request, that it is merged into this branch, and that it brought the bytes.
+//! - [`approvals`]: the sub-rules d and e: whose review counts, for which bytes, and how many are needed.
+//!
+//! Every step leaves its evidence, also where it does not hold.
+
+mod approvals;
+mod request;
+
+use jiff::Timestamp;
+
+use super::{Approval, Given, How, Merged, RULE};
+use crate::action::Tier;
+use crate::action::reason::Reason;
+use crate::admission::check::Check;
+use crate::admission::reading::Reading;
+use crate::admission::request::{Request, Search};
+use crate::admission::rules::{RequestRules, Rules};
+use crate::admission::snapshot::{Arrived, Snapshot, Source};
+
+pub(in crate::admission) use approvals::Terms;
+
+/// What a sub-rule found.
+#[derive(Debug)]
+pub(in crate::admission) enum Finding {
+    /// It does not hold, and will not by itself.
+    Refused { reason: Reason, words: String, help: Option<String> },
+    /// It may come to hold.
+    Open { words: String, until: Option<Timestamp> },
+}
+
+/// What all sub-rules together found.
+pub(in crate::admission) struct Weighed {
+    pub(in crate::admission) outcome: Result<Vec<Given>, Finding>,
+    pub(in crate::admission) evidence: Vec<String>,
+}
+
+/// Weighs a request for one file and what belongs to it.
+pub(in crate::admission) fn weigh(request: &Request, terms: &Terms<'_>) -> Weighed {
+    let mut evidence = request::words(request);
+    let outcome = request::holds(request).and_then(|()| {
+        let counted = approvals::count(request, terms);
+        evidence.extend(counted.evidence);
+        counted.outcome
+    });
+    Weighed { outcome, evidence }
+}
+
+pub(super) fn judge(
+    tier: Tier,
+    arrived: &Arrived,
+    snapshot: &Snapshot,
+    rules: &Rules,
+    reading: &Reading,
+) -> (Check, Option<Approval>) {
+    let request = match &arrived.request {
+        Search::Found(request) => request,
+        other => return (not_found(other, arrived, snapshot, &rules.requests), None),
+    };
+    if !bundle_is_of_merge(request, reading) {
+        let words = "the formula was not read from the merge commit of the pull request";
+        return (RULE.wait(Reason::EvidenceUnavailable, words), None);
+    }
+    let terms = Terms::of(tier, rules, reading.approvals(tier));
+    let weighed = weigh(request, &terms);
+    let evidence = weighed.evidence.into_iter().chain(bundle_words(request, reading));
+    let (check, approval) = match weighed.outcome {
+        Ok(given) => (passed(tier, request, &given), Some(approval(request, given))),
+        Err(finding) => (refused(finding), None),
+    };
+    (check.because(evidence), approval)
+}
+
+fn not_found(search: &Search, arrived: &Arrived, snapshot: &Snapshot, rules: &RequestRules) -> Check {
+    match search {
+        Search::None(nothing) => {
+            refused(request::nothing(nothing, arrived, snapshot.now, rules)).because(&nothing.passed_over)
+        }
+        Search::Unknown { detail } => RULE.wait(Reason::EvidenceUnavailable, detail),
+        Search::NotAsked | Search::Found(_) => {
+            RULE.wait(Reason::EvidenceUnavailable, "the pull request was not looked for")
+        }
+    }
+}
+
+fn refused(finding: Finding) -> Check {
+    match finding {
+        Finding::Open { words, until: None } => RULE.wait(Reason::EvidenceUnavailable, words),
+        Finding::Open { words, until: Some(at) } => RULE.wait_until(at, Reason::EvidenceUnavailable, words),
+        Finding::Refused { reason, words, help: None } => RULE.fail(reason, words),
+        Finding::Refused { reason, words, help: Some(help) } => RULE.fail(reason, words).help(help),
+    }
+}
+
+fn passed(tier: Tier, request: &Request, given: &[Given]) -> Check {
+    let who: Vec<&str> = given.iter().map(|given| given.login.as_str()).collect();
+    let number = request.number;
+    RULE.pass(format!("{tier}: pull request {number} brought it, approved by {}", who.join(", ")))
+}
+
+fn approval(request: &Request, given: Vec<Given>) -> Approval {
+    Approval {
+        how: How::PullRequest,
+        by: given.iter().map(|given| given.login.clone()).collect(),
+        commit: Some(request.merge.commit.clone()),
+        merged: Some(Merged {
+            pull_request: request.number.0,
+            head: request.head.clone(),
+            bundle: request.bundle.iter().filter_map(|(path, blob)| Some((path.clone(), blob.clone()?))).collect(),
+            given,
+        }),
+    }
+}
+
+/// A formula of the ops repo must be the one in the tree that was weighed; one from elsewhere is the config's choice, pinned by
+/// its hash.
+fn bundle_is_of_merge(request: &Request, reading: &Reading) -> bool {
+    match reading.formula.as_ref().map(|formula| &formula.bundle.source) {
+        Ok(Source::Ops { commit }) => *commit == request.merge.commit,
+        Ok(Source::Directory { .. } | Source::Git { .. }) | Err(_) => true,
+    }
+}
+
+fn bundle_words(request: &Request, reading: &Reading) -> Option<String> {
+    Some(match &reading.formula.as_ref().ok()?.bundle.source {
+        Source::Ops { .. } => {
+            let blobs =
+                request.bundle.iter().filter_map(|(path, blob)| Some(format!("{path} = {}", blob.as_ref()?.short())));
+            format!(
+                "what runs is the tree of {}: {}",
+                request.merge.commit.short(),
+                blobs.collect::<Vec<_>>().join(", ")
+            )
+        }
+        elsewhere => {
+            format!("the formula comes from {elsewhere}, which no review covers; it is pinned by its hash")
+        }
+    })
+}

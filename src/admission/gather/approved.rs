@@ -1,0 +1,105 @@
+//! What was approved together with an action above low: in which commit's tree it stands, and by which pull request it came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::asked::{Asked, is_above_low};
+use super::formulas::{self, Answers};
+use super::pull_request::{File, Hit, Look};
+use crate::action::formula::FormulaFiles;
+use crate::admission::request::Search;
+use crate::admission::snapshot::{Earlier, FormulaAnswer};
+use crate::support::ids::{ActionId, CommitId, FormulaName};
+
+/// Where what was approved together with an action stands.
+#[derive(Debug)]
+pub(super) struct Approved {
+    /// The commit whose tree counts.
+    pub(super) commit: CommitId,
+    /// A commit with the same formulas; shared by as many as possible.
+    pub(super) formulas_at: CommitId,
+    /// The search for the pull request, where approvals are proven by one.
+    hit: Option<Result<Hit, String>>,
+}
+
+/// For each action; `None` for those that are low by everybody's word, and for those of unknown origin.
+pub(super) async fn find(
+    asked: &[Asked],
+    at_head: &Answers,
+    earlier: &BTreeMap<ActionId, Earlier>,
+    look: Option<&Look<'_>>,
+    head: &CommitId,
+) -> Vec<Option<Approved>> {
+    let mut found = Vec::with_capacity(asked.len());
+    for one in asked {
+        let origin = one.arrival.as_ref().ok().filter(|_| is_above_low(one, at_head));
+        let (Some(origin), look) = (origin, look) else {
+            found.push(None);
+            continue;
+        };
+        let hit = match look {
+            Some(look) => Some(look.settled(&origin.commit, head, since(one, earlier)).await),
+            None => None,
+        };
+        let (commit, formulas_at) = match &hit {
+            Some(Ok(Hit::Request(mapped))) => (mapped.merge().clone(), mapped.merge().clone()),
+            _ => (origin.commit.clone(), origin.formulas_at.clone()),
+        };
+        found.push(Some(Approved { commit, formulas_at, hit }));
+    }
+    found
+}
+
+/// When the dispatcher first saw these very bytes.
+fn since(one: &Asked, earlier: &BTreeMap<ActionId, Earlier>) -> Option<Timestamp> {
+    let earlier = earlier.get(&one.entry.id()?)?;
+    (earlier.blob == one.entry.blob).then_some(earlier.since)
+}
+
+/// The formulas that have to be read, by the commit that has them.
+pub(super) fn wanted(asked: &[Asked], found: &[Option<Approved>]) -> BTreeMap<CommitId, BTreeSet<FormulaName>> {
+    let mut wanted: BTreeMap<CommitId, BTreeSet<FormulaName>> = BTreeMap::new();
+    for (one, approved) in asked.iter().zip(found) {
+        let (Some(action), Some(approved)) = (&one.action, approved) else { continue };
+        wanted.entry(approved.formulas_at.clone()).or_default().insert(action.formula.clone());
+    }
+    wanted
+}
+
+impl Approved {
+    /// What is known of the pull request, for the action and its formula.
+    pub(super) async fn request(&self, one: &Asked, look: Option<&Look<'_>>, formula: &FormulaAnswer) -> Search {
+        let unknown = |detail: &String| Search::Unknown { detail: detail.clone() };
+        let (mapped, look) = match (&self.hit, look) {
+            (None, _) | (_, None) => return Search::NotAsked,
+            (Some(Err(detail)), _) => return unknown(detail),
+            (Some(Ok(Hit::Nothing(nothing))), _) => return Search::None(nothing.clone()),
+            (Some(Ok(Hit::Request(mapped))), Some(look)) => (mapped, look),
+        };
+        let Ok(origin) = &one.arrival else { return Search::NotAsked };
+        let file = File {
+            path: one.entry.path.clone(),
+            blob: Some(one.entry.blob.clone()),
+            commit: origin.commit.clone(),
+            parent: origin.parent.clone(),
+            beside: beside(one, formula),
+        };
+        match look.facts(mapped, &file).await {
+            Ok(request) => Search::Found(Box::new(request)),
+            Err(detail) => unknown(&detail),
+        }
+    }
+}
+
+/// Every path at which something would change what runs: also those where nothing stands, since a script put there would be
+/// taken instead.
+fn beside(one: &Asked, formula: &FormulaAnswer) -> Vec<String> {
+    let Some(action) = &one.action else { return Vec::new() };
+    let files = FormulaFiles::names(&action.formula).into_iter().flatten();
+    let mut paths: Vec<String> = files.map(|file| format!("{}/{file}", formulas::FOLDER)).collect();
+    if let FormulaAnswer::Found(bundle) = formula {
+        paths.extend(bundle.context_files.keys().cloned());
+    }
+    paths
+}

@@ -1,0 +1,195 @@
+//! What is known of a request, for one file and what belongs to it: whose commits, which bytes where, and what each reviewed
+//! commit holds. Bytes are compared by their ids in git; nothing is taken from what the forge shows of a diff.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::search::Mapped;
+use super::{Details, KEPT, Look, unread};
+use crate::admission::request::{Brought, Difference, Merge, Ownership, People, Request, Reviewed, Standing};
+use crate::forge::{PullNumber, RequestCommit, Review};
+use crate::support::ids::{BlobId, CommitId};
+
+/// A file that a request is asked about.
+#[derive(Debug, Clone)]
+pub(in crate::admission::gather) struct File {
+    /// Its path.
+    pub(in crate::admission::gather) path: String,
+    /// Its bytes; `None`: it is gone.
+    pub(in crate::admission::gather) blob: Option<BlobId>,
+    /// The first-parent commit in which they appeared.
+    pub(in crate::admission::gather) commit: CommitId,
+    /// That commit's first parent.
+    pub(in crate::admission::gather) parent: Option<CommitId>,
+    /// What belongs to it, by path: looked at together with it.
+    pub(in crate::admission::gather) beside: Vec<String>,
+}
+
+/// By path: the plain file that stands there.
+type Tree = BTreeMap<String, Option<BlobId>>;
+
+/// A request's head, its own commits by the forge's list, and the commit of the primary branch on which it was put.
+struct Span<'a> {
+    head: &'a CommitId,
+    listed: BTreeSet<&'a CommitId>,
+    own: Ownership,
+    before: Option<CommitId>,
+}
+
+impl Look<'_> {
+    /// Everything that is known of the request for `file`.
+    pub(in crate::admission::gather) async fn facts(&self, mapped: &Mapped, file: &File) -> Result<Request, String> {
+        let (request, merge) = (&mapped.request, &mapped.merge);
+        let number = request.number;
+        let head = self.head(number).await?;
+        let details = self.details(number).await?;
+        let span = self.span(&head, &details, file).await?;
+        let fork = match &span.before {
+            Some(before) => self.requests.mirror.merge_base(&head, before).await.map_err(unread)?,
+            None => None,
+        };
+        let paths: Vec<String> = std::iter::once(&file.path).chain(&file.beside).cloned().collect();
+        let bundle = self.tree(merge, &paths).await?;
+        let mut reviews = Vec::with_capacity(details.reviews.len());
+        for review in &details.reviews {
+            reviews.push(self.reviewed(review, &head, fork.as_ref(), &bundle).await?);
+        }
+        let people = self.people(number, &span, &details.commits).await?;
+        let at_fork = match &fork {
+            Some(fork) => self.tree(fork, std::slice::from_ref(&file.path)).await?.remove(&file.path).flatten(),
+            None => None,
+        };
+        Ok(Request {
+            number,
+            author: request.user.clone(),
+            base: (request.base.reference.clone(), request.base.repo_id),
+            primary: (self.requests.branch.clone(), self.repository),
+            merge: Merge {
+                merged: request.merged,
+                commit: merge.clone(),
+                by: request.merged_by.clone(),
+                at: request.merged_at,
+                by_hand: self.by_hand,
+            },
+            brought: Brought {
+                path: file.path.clone(),
+                blob: file.blob.clone(),
+                commit: file.commit.clone(),
+                own: span.own,
+                fork: fork.map(|fork| (fork, at_fork)),
+            },
+            head,
+            bundle,
+            people,
+            reviews,
+            passed_over: mapped.passed_over.clone(),
+        })
+    }
+
+    /// `refs/pull/N/head`. The API's own `head.sha` follows the live branch, also after the merge.
+    async fn head(&self, number: PullNumber) -> Result<CommitId, String> {
+        let mut known = self.requests.known.lock().await;
+        if let Some(head) = known.heads.get(&number) {
+            return Ok(head.clone());
+        }
+        let head = self.requests.mirror.fetch_request(number.0).await.map_err(unread)?;
+        if known.heads.len() >= KEPT {
+            known.heads.clear();
+        }
+        known.heads.insert(number, head.clone());
+        Ok(head)
+    }
+
+    /// Whose commit brought the file, and where the primary branch stood before the request.
+    ///
+    /// A squash or a rebase makes new commits, so that the one that brought the file is not in the history of the request's
+    /// head. Where it is, it is either the request's own (fast forward) or its branch took it over.
+    async fn span<'b>(&self, head: &'b CommitId, details: &'b Details, file: &File) -> Result<Span<'b>, String> {
+        let listed: BTreeSet<&CommitId> = details.commits.iter().map(|commit| &commit.sha).collect();
+        let mirror = &self.requests.mirror;
+        let inside = mirror.is_ancestor(&file.commit, head).await.map_err(unread)?;
+        if !inside || !listed.contains(&file.commit) {
+            let own = if inside { Ownership::Elsewhere } else { Ownership::Request };
+            return Ok(Span { head, listed, own, before: file.parent.clone() });
+        }
+        let mut before = file.parent.clone();
+        while let Some(commit) = before.as_ref().filter(|commit| listed.contains(*commit)) {
+            before = mirror.commit(commit).await.map_err(unread)?.parents.first().cloned();
+        }
+        Ok(Span { head, listed, own: Ownership::Request, before })
+    }
+
+    /// Whoever wrote or committed a part of the request: the users by the forge's list, which must hold every commit that git
+    /// knows of, and the e-mails by the commits themselves.
+    async fn people(&self, number: PullNumber, span: &Span<'_>, commits: &[RequestCommit]) -> Result<People, String> {
+        let written = self.requests.mirror.written(span.before.as_ref(), span.head).await.map_err(unread)?;
+        if let Some(missing) = written.iter().find(|written| !span.listed.contains(&written.commit)) {
+            return Err(format!(
+                "the forge's list of the commits of pull request {number} does not name {}, which is one of them",
+                missing.commit.short()
+            ));
+        }
+        let users = commits.iter().flat_map(|commit| [&commit.author, &commit.committer]).flatten();
+        let emails = written.into_iter().flat_map(|written| written.emails);
+        Ok(People {
+            users: users.map(|user| user.id).filter(|id| id.is_somebody()).collect(),
+            emails: emails.map(|email| email.to_lowercase()).collect(),
+        })
+    }
+
+    /// The plain files at `paths` in the tree of `commit`.
+    async fn tree(&self, commit: &CommitId, paths: &[String]) -> Result<Tree, String> {
+        let entries = self.requests.mirror.lookup(commit, paths).await.map_err(unread)?;
+        let blobs =
+            entries.into_iter().map(|entry| entry.filter(|entry| entry.mode.is_file()).map(|entry| entry.object));
+        Ok(paths.iter().cloned().zip(blobs).collect())
+    }
+
+    async fn reviewed(
+        &self,
+        review: &Review,
+        head: &CommitId,
+        fork: Option<&CommitId>,
+        bundle: &Tree,
+    ) -> Result<Reviewed, String> {
+        let commit = match &review.commit_id {
+            Some(commit) => Some((commit.clone(), self.standing(commit, head, fork, bundle).await?)),
+            None => None,
+        };
+        let remarks = [(review.stale, "stale"), (review.official, "official")];
+        Ok(Reviewed {
+            id: review.id,
+            user: review.user.clone(),
+            state: review.state,
+            dismissed: review.dismissed,
+            remarks: remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect(),
+            at: review.submitted_at,
+            commit,
+        })
+    }
+
+    /// What a commit that somebody reviewed is to the request. The reviewer's client names it, so it may be any.
+    async fn standing(
+        &self,
+        commit: &CommitId,
+        head: &CommitId,
+        fork: Option<&CommitId>,
+        bundle: &Tree,
+    ) -> Result<Standing, String> {
+        let mirror = &self.requests.mirror;
+        let behind_fork = match fork {
+            Some(fork) => mirror.is_ancestor(commit, fork).await.map_err(unread)?,
+            None => false,
+        };
+        if behind_fork || !mirror.is_ancestor(commit, head).await.map_err(unread)? {
+            return Ok(Standing::NotOfRequest);
+        }
+        let paths: Vec<String> = bundle.keys().cloned().collect();
+        let then = self.tree(commit, &paths).await?;
+        let mut differs = Vec::new();
+        for path in paths.into_iter().filter(|path| then.get(path) != bundle.get(path)) {
+            let changed_in = mirror.changed_in(commit, head, std::slice::from_ref(&path)).await.map_err(unread)?;
+            differs.push(Difference { path, changed_in });
+        }
+        Ok(if commit == head { Standing::Head { differs } } else { Standing::Earlier { differs } })
+    }
+}

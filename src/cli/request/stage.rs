@@ -1,0 +1,132 @@
+//! Where a request stands, from what the forge and the ops repo say of it. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::action::result::{ActionResult, ResultState};
+use crate::cli::error::Kind;
+use crate::forge::{PullRequest, Review, ReviewState, User};
+use crate::support::text::one_line;
+
+/// What was seen in one look.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) request: PullRequest,
+    pub(super) reviews: Vec<Review>,
+    /// What `dispatch/run` says on the merge commit.
+    pub(super) run: Option<String>,
+    pub(super) result: Option<ActionResult>,
+}
+
+/// How a request ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Closed, and not merged.
+    GivenUp,
+    /// It has a result.
+    Result(ResultState),
+}
+
+impl Sight {
+    /// Everything that has happened so far, one line each, oldest first. A line never changes once it is there.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("opened {} {}", self.request.number, one_line(&self.request.html_url))];
+        lines.extend(self.opinions());
+        if self.request.merged {
+            let commit =
+                self.request.merge_commit_sha.as_ref().map_or_else(String::new, |sha| format!(" as {}", sha.short()));
+            lines.push(format!("merged by {}{commit}", name(self.request.merged_by.as_ref())));
+        } else if self.request.state != "open" {
+            lines.push("closed without a merge".to_owned());
+        }
+        lines.extend(self.run.as_deref().map(|run| one_line(run).into_owned()));
+        if let Some(result) = &self.result {
+            let message =
+                if result.message.is_empty() { String::new() } else { format!(": {}", one_line(&result.message)) };
+            lines.push(format!("{}{message}", result.state.word()));
+        }
+        lines
+    }
+
+    /// The last word of each reviewer that is no mere comment.
+    fn opinions(&self) -> Vec<String> {
+        let mut last: BTreeMap<i64, (i64, String)> = BTreeMap::new();
+        for review in self.reviews.iter().filter(|review| !review.dismissed) {
+            let Some(user) = &review.user else { continue };
+            let words = match review.state {
+                ReviewState::Approved => format!("approved by {}", name(Some(user))),
+                ReviewState::RequestChanges => format!("changes requested by {}", name(Some(user))),
+                _ => continue,
+            };
+            last.insert(user.id.0, (review.id, words));
+        }
+        let mut words: Vec<(i64, String)> = last.into_values().collect();
+        words.sort_unstable();
+        words.into_iter().map(|(_, words)| words).collect()
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        match &self.result {
+            Some(result) => Some(End::Result(result.state)),
+            None if self.request.state != "open" && !self.request.merged => Some(End::GivenUp),
+            None => None,
+        }
+    }
+}
+
+fn name(user: Option<&User>) -> String {
+    user.map_or_else(|| "somebody".to_owned(), |user| one_line(&user.login).into_owned())
+}
+
+impl End {
+    /// `None`: all is well.
+    pub(super) fn failure(&self) -> Option<Kind> {
+        match self {
+            Self::Result(ResultState::Succeeded) => None,
+            Self::GivenUp | Self::Result(ResultState::Rejected) => Some(Kind::Rejected),
+            Self::Result(ResultState::TimedOut) => Some(Kind::TimedOut),
+            Self::Result(
+                ResultState::Failed | ResultState::Cancelled | ResultState::NotStarted | ResultState::Lost,
+            ) => Some(Kind::Failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sight(state: &str, merged: bool, reviews: serde_json::Value) -> Sight {
+        let request = json!({
+            "number": 3, "user": null, "state": state, "merged": merged, "html_url": "http://f/o/r/pulls/3",
+            "merge_commit_sha": merged.then(|| "a".repeat(40)), "merged_by": merged.then(|| json!({ "id": 2, "login": "bob" })),
+            "base": { "ref": "main", "repo_id": 1 }, "head": { "ref": "x", "repo_id": 1 },
+        });
+        let (request, reviews) = (serde_json::from_value(request).unwrap(), serde_json::from_value(reviews).unwrap());
+        Sight { request, reviews, run: None, result: None }
+    }
+
+    #[test]
+    fn the_last_word_of_each_reviewer_is_told() {
+        let reviews = json!([
+            { "id": 1, "user": { "id": 7, "login": "ann" }, "state": "REQUEST_CHANGES" },
+            { "id": 2, "user": { "id": 8, "login": "eve" }, "state": "APPROVED", "dismissed": true },
+            { "id": 3, "user": { "id": 7, "login": "ann" }, "state": "APPROVED" },
+            { "id": 4, "user": { "id": 7, "login": "ann" }, "state": "COMMENT" },
+        ]);
+        let sight = sight("closed", true, reviews);
+        let expected = ["opened #3 http://f/o/r/pulls/3", "approved by ann", "merged by bob as aaaaaaaaaaaa"];
+        assert_eq!(sight.lines().iter().map(|line| line.trim_end()).collect::<Vec<_>>().len(), expected.len());
+        assert_eq!(sight.lines()[..2], expected[..2]);
+        assert!(sight.lines()[2].starts_with("merged by bob as aaaa"), "{:?}", sight.lines());
+        assert_eq!(sight.end(), None, "its result is still to come");
+    }
+
+    #[test]
+    fn a_request_that_was_given_up_is_over_and_rejected() {
+        let sight = sight("closed", false, json!([]));
+        assert_eq!(sight.end(), Some(End::GivenUp));
+        assert_eq!(End::GivenUp.failure(), Some(Kind::Rejected));
+    }
+}

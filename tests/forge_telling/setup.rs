@@ -1,0 +1,91 @@
+//! `dispatch ops init`, and the check that its CI file runs.
+
+use std::fs;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::testbed::{Testbed, User};
+use crate::world::{World, git, hello, stop};
+
+/// The administrator of the repository: only such a one may protect a branch.
+fn administrator(world: &World) -> User {
+    let api = Testbed::get().forge();
+    User { name: "bed-admin".to_owned(), id: 1, password: String::new(), api: api.at(&world.author.api.address) }
+}
+
+fn said(world: &World, user: &User, line: &str) -> String {
+    let ended = world.start_as(user, &line.split_whitespace().collect::<Vec<_>>()).end();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    ended.said
+}
+
+#[test]
+fn the_files_are_made_once_and_a_second_time_there_is_nothing_to_do() {
+    let world = World::new();
+    let again = said(&world, &world.dispatcher, "ops init --remote");
+    assert!(again.contains("kept vault/policy.toml") && again.ends_with("nothing to do\n"), "{again}");
+    let clone = world.clone();
+    fs::remove_file(clone.join("README.md")).unwrap();
+    fs::write(clone.join("vault/policy.toml"), "# ours\n").unwrap();
+    let line = format!("ops init {}", clone.display());
+    let dry = said(&world, &world.dispatcher, &format!("{line} --dry-run"));
+    assert!(dry.contains("would create README.md") && !clone.join("README.md").exists(), "{dry}");
+    assert!(said(&world, &world.dispatcher, &line).contains("created README.md"));
+    assert_eq!(fs::read_to_string(clone.join("vault/policy.toml")).unwrap(), "# ours\n");
+}
+
+#[test]
+fn the_branch_is_protected_so_that_only_results_are_pushed_and_a_second_time_nothing_changes() {
+    let world = World::new();
+    let admin = administrator(&world);
+    let line = format!("ops init --protect --approver {}", world.approver.name);
+    let dry = said(&world, &admin, &format!("{line} --dry-run"));
+    assert!(dry.contains("would change protection of main: required_approvals: 1"), "{dry}");
+    assert_eq!(world.repository.must("GET", "/branch_protections", None), json!([]));
+    assert!(said(&world, &admin, &line).contains("changed protection of main: enable_push_whitelist: true"));
+    assert_eq!(said(&world, &admin, &line), "nothing to do\n");
+    // The dispatcher's user, who may write, cannot put an action there; a result it can.
+    let put = |path: &str| {
+        let body = json!({ "content": STANDARD.encode("x"), "message": "x", "branch": "main" });
+        world.dispatcher.api.ask("POST", &world.repository.path(&format!("/contents/{path}")), Some(&body)).status
+    };
+    assert_eq!(put("vault/actions/slipped-in.toml"), 403);
+    let serving = world.serve();
+    let (number, _) = world.file("release-v1.2", &hello("release-v1.2"));
+    let merge = world.repository.path(&format!("/pulls/{number}/merge"));
+    let refused = world.author.api.ask("POST", &merge, Some(&json!({ "Do": "merge" })));
+    assert_eq!(refused.status, 405, "{}", refused.text);
+    world.approve(number);
+    world.merge(number);
+    let result = "/contents/vault/actions/release-v1.2.result.json";
+    crate::child::until("the result", || (world.repository.ask("GET", result, None).status == 200).then_some(()));
+    stop(serving);
+}
+
+#[test]
+fn the_check_of_the_ci_file_marks_a_bad_request_red_with_the_line() {
+    let world = World::new();
+    let clone = world.clone();
+    let workflow = fs::read_to_string(clone.join(".gitea/workflows/dispatch-check.yml")).unwrap();
+    let step = workflow.split("run: |\n").nth(1).unwrap().trim();
+    let base = git(&clone, &["rev-parse", "HEAD"]);
+    let check = |id: &str, text: &str| {
+        git(&clone, &["checkout", "--quiet", "-B", id, "main"]);
+        fs::write(clone.join(format!("vault/actions/{id}.toml")), text).unwrap();
+        git(&clone, &["add", "--all"]);
+        git(&clone, &["commit", "--quiet", "--message", id]);
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dispatch")).parent().unwrap();
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", step]).current_dir(&clone).env_clear();
+        let output = command.env("PATH", path).env("HOME", &clone).env("BASE", &base).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(check("good", &hello("good")).0, Some(0));
+    let (code, shown) = check("bad", &format!("{}colour = 'blue'\n", hello("bad")));
+    assert_eq!(code, Some(3), "{shown}");
+    assert!(shown.contains("vault/actions/bad.toml:5:1") && shown.contains("colour"), "{shown}");
+}
