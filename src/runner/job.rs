@@ -16,7 +16,7 @@ use super::event::{Kind, ReservedExit, Stream};
 use super::fence::{self, FenceError};
 use super::formula::{Ears, Formula, watch};
 use super::pump::{self, Shared};
-use super::redact::{Registry, Unfit};
+use super::redact::{Registry, RegistryError};
 use super::wire::EnvelopeError;
 use super::workdir::{Workdir, WorkdirError};
 use super::{processes, redact_socket};
@@ -57,7 +57,7 @@ enum NotBegun {
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error("a secret cannot be kept out of the log")]
-    Secret(#[source] Unfit),
+    Secret(#[source] RegistryError),
     #[error("`{name}` is an agent formula; this runner runs mechanical formulas only")]
     Agent { name: String },
     #[error("there is no bash in {PATH}; install it where the run runs, or use an image that has it")]
