@@ -241,9 +241,6 @@ impl Dispatcher {
     pub async fn flush(&self) -> Result<Flushed, OutboxError> {
         let flushed = self.outbox.lock().await.flush().await?;
         if let Flushed::Published(runs) = &flushed {
-            for run in runs {
-                tracing::info!(%run, "its result is in the ops repo");
-            }
             self.crew.clear_up(runs.clone());
             self.try_expired_again(runs).await;
             self.wakes.judge.notify_one();
