@@ -13,7 +13,7 @@ use super::queue::{Candidate, Capacity, Claim, Decision, decide};
 use super::reach::Reach;
 use crate::action::reason::Reason;
 use crate::backend::BackendError;
-use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
+use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive, take_back};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::ids::RunId;
@@ -38,6 +38,15 @@ pub struct Wakes {
     pub poll: Notify,
     /// Who checks open requests: something may have happened on the forge.
     pub telling: Notify,
+}
+
+/// What is done for a run that is over, until it succeeds.
+#[derive(Debug, Clone, Copy)]
+enum Upkeep {
+    /// Its grant is taken back.
+    TakeBack,
+    /// The same, and what its launch made is removed.
+    ClearUp,
 }
 
 /// A run that is being driven.
@@ -235,6 +244,8 @@ impl Crew {
             crew.wakes.queue.notify_one();
             crew.wakes.outbox.notify_one();
             crew.wakes.judge.notify_one();
+            // Not together with the publication, which may have to wait for the ops repo: a grant ends with its run.
+            crew.until_done(&id, Upkeep::TakeBack).await;
         });
     }
 
@@ -338,22 +349,34 @@ impl Crew {
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
             for id in runs {
-                crew.clear_up_one(&id).await;
+                crew.until_done(&id, Upkeep::ClearUp).await;
             }
         });
     }
 
-    async fn clear_up_one(&self, id: &RunId) {
+    /// Takes back the grant of a run that is settled, where that was not done before a restart.
+    pub fn take_back(self: &Arc<Self>, run: RunId) {
+        let crew = Arc::clone(self);
+        self.tasks.spawn(async move { crew.until_done(&run, Upkeep::TakeBack).await });
+    }
+
+    async fn upkeep(&self, id: &RunId, what: Upkeep) -> Result<(), String> {
+        let row = self.world.journal.run(id).await.map_err(|error| crate::support::chain::words(&error))?;
+        let Some(run) = row else { return Ok(()) };
+        let done = match what {
+            Upkeep::ClearUp => clear_up(&self.world, &run).await,
+            Upkeep::TakeBack if matches!(run.state, State::Settled | State::Published) => {
+                take_back(&self.world, &run).await
+            }
+            Upkeep::TakeBack => Ok(()),
+        };
+        done.map_err(|error| crate::support::chain::words(&error))
+    }
+
+    async fn until_done(&self, id: &RunId, what: Upkeep) {
         let mut detach = self.detach.subscribe();
         for pause in STEP.delays() {
-            let done = match self.world.journal.run(id).await {
-                Ok(Some(run)) => {
-                    clear_up(&self.world, &run).await.map_err(|error| crate::support::chain::words(&error))
-                }
-                Ok(None) => Ok(()),
-                Err(error) => Err(crate::support::chain::words(&error)),
-            };
-            match done {
+            match self.upkeep(id, what).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(run = %id, error, "not cleared up yet"),
             }

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::lock;
-use super::start::{self, JOURNAL, Surroundings};
+use super::start::{self, JOURNAL, StartError, Surroundings};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
 use crate::ops::check::{finding, program};
@@ -30,15 +30,17 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
     findings.extend(holder(state_dir));
     findings.push(journal(&state_dir.join(JOURNAL)));
     findings.extend(ops(config).await);
-    let secrets = start::secrets(config);
-    match start::backends(config, &surroundings.executable) {
-        Ok(mut backends) => {
+    let opened =
+        start::secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
+    match opened {
+        Ok((secrets, mut backends)) => {
             if !state_dir.exists() {
                 // It would make the directory, as the user who asks and not as the one who serves.
                 backends.remove(crate::backend::local::NAME);
             }
             findings.extend(start::look(secrets.as_ref(), &backends).await.into_all());
         }
+        Err(StartError::Dependencies { findings: wrong }) => findings.extend(wrong),
         Err(error) => {
             let fix = "correct [backends]; `dispatch config show --origin` says what is in force";
             findings.push(Finding::bad(Standing::Wrong, "backends", chain::words(&error), fix));

@@ -13,6 +13,7 @@
 //! - [`nomad`]: Nomad as the config has it.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
+//! - [`again`]: another attempt where a grant had expired unopened.
 //! - [`rebuild`]: a journal that is new or older than what was done under it, compared with what the backends and the ops repo know.
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
@@ -22,6 +23,7 @@
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod adhoc;
+mod again;
 pub mod audit;
 pub mod control;
 pub mod crew;
@@ -157,6 +159,7 @@ impl Dispatcher {
                 State::Admitted => self.crew.enqueue(&run),
                 State::Published => self.crew.clear_up(vec![run.id.clone()]),
                 State::Running | State::Cancelling | State::Finished | State::Rejected => self.crew.take_up(&run),
+                State::Settled if run.grant.is_some() => self.crew.take_back(run.id.clone()),
                 State::Seen | State::Granted | State::Launching | State::Settled => {}
             }
         }
@@ -242,6 +245,7 @@ impl Dispatcher {
                 tracing::info!(%run, "its result is in the ops repo");
             }
             self.crew.clear_up(runs.clone());
+            self.try_expired_again(runs).await;
             self.wakes.judge.notify_one();
         }
         Ok(flushed)

@@ -26,13 +26,12 @@ use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
-use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
+use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
-use crate::grant::SecretProvider;
-use crate::grant::file::FileProvider;
 use crate::grant::none::NoSecrets;
+use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
@@ -238,7 +237,7 @@ pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> 
     Ok(World {
         journal: journal.clone(),
         backends,
-        secrets: secrets(config),
+        secrets: secrets(config)?,
         logs: LogStore::new(config.state_dir.join("logs")),
         clock: surroundings.clock,
         grace: Duration::from_secs(u64::from(config.limits.grace_seconds)),
@@ -267,10 +266,26 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
 }
 
 /// Where secrets come from.
-pub fn secrets(config: &Config) -> Arc<dyn SecretProvider> {
-    match &config.secrets.file {
-        Some(settings) => Arc::new(FileProvider::open(settings)),
-        None => Arc::new(NoSecrets),
+///
+/// # Errors
+/// The provider cannot be set up, or two are configured.
+pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
+    let wrong = |evidence: String, fix: String| {
+        let findings = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
+        StartError::Dependencies { findings }
+    };
+    match (&config.secrets.vault, &config.secrets.file) {
+        (Some(_), Some(_)) => {
+            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
+            Err(wrong(words.to_owned(), "keep one of them".to_owned()))
+        }
+        (Some(settings), None) => match VaultProvider::open(settings) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, fix)),
+            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]".to_owned())),
+        },
+        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
+        (None, None) => Ok(Arc::new(NoSecrets)),
     }
 }
 
@@ -294,9 +309,21 @@ impl Looked {
 pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<dyn Backend>>) -> Looked {
     let mut looked = Looked { secrets: secrets.check().await, ..Looked::default() };
     for (name, backend) in backends {
-        looked.backends.insert(name.clone(), backend.check().await);
+        let mut findings = backend.check().await;
+        findings.extend(exposure(secrets, backend.as_ref()));
+        looked.backends.insert(name.clone(), findings);
     }
     looked
+}
+
+/// Values may not travel where others can read what is handed over.
+fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
+    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
+    exposed.then(|| {
+        let subject = format!("secrets: handed over on {}", backend.name());
+        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
+        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
+    })
 }
 
 async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {

@@ -53,7 +53,7 @@ pub(crate) async fn a_run_is_followed_to_its_exit_and_again_from_its_last_cursor
     let handle = backend.launch(key, envelope).await.unwrap();
     let told = observe(backend, &handle, &Cursor::default()).await;
     assert_eq!(told.ended.how, End::Exited(7));
-    assert!(told.placed && told.dropped == 0 && told.events.contains("hello"), "{told:?}");
+    assert!(told.placed && told.dropped == 0 && told.incomplete.is_none() && told.events.contains("hello"), "{told:?}");
     let again = observe(backend, &handle, &told.cursor).await;
     assert_eq!((again.events.as_str(), again.ended.how), ("", End::Exited(7)));
 }

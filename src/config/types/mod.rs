@@ -13,6 +13,7 @@ mod nomad_jobs;
 mod ops;
 mod secrets;
 mod telling;
+mod vault;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use nomad_jobs::{NomadDriver, NomadJob};
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
 pub use telling::Telling;
+pub use vault::{AppRole, Jwt, Vault};
 pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.

@@ -140,7 +140,7 @@ fn needed(call: Call) -> String {
 }
 
 /// Refusals of a dispatch or a registration that come as 500. Each was seen from 1.11.3.
-const REFUSALS: [&str; 11] = [
+const REFUSALS: [&str; 12] = [
     "Payload exceeds maximum size",
     "Payload is not provided but required",
     "Dispatch request included unpermitted metadata keys",
@@ -151,6 +151,7 @@ const REFUSALS: [&str; 11] = [
     "dispatch job priority must be between",
     "Enforcing job modify index",
     "job can't be submitted with a payload",
+    "validation failed",
     "UUID must be 36 characters",
 ];
 
