@@ -26,6 +26,7 @@ pub mod once;
 pub mod outbox;
 pub mod pickup;
 pub mod preview;
+pub mod protection;
 pub mod queue;
 mod rebuild;
 pub mod report;

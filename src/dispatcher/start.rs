@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::rebuild::REBUILDING;
 use super::settings::Settings;
-use super::{Dispatcher, Troubles};
+use super::{Dispatcher, Troubles, protection};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer, Requests};
 use crate::backend::Backend;
@@ -108,7 +108,7 @@ impl Dispatcher {
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
         let world = Arc::new(world(config, &journal, surroundings)?);
-        check(&world).await?;
+        check(&world, config).await?;
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
         let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone(), line };
@@ -250,8 +250,13 @@ pub async fn findings(world: &World) -> Vec<Finding> {
     findings
 }
 
-async fn check(world: &World) -> Result<(), StartError> {
+async fn check(world: &World, config: &Config) -> Result<(), StartError> {
     let mut bad = findings(world).await;
+    bad.extend(protection::findings(config).await);
+    for finding in bad.iter().filter(|finding| finding.standing == Standing::Warning) {
+        let fix = finding.fix.as_deref().unwrap_or_default();
+        tracing::warn!(subject = %finding.subject, fix, "{}", finding.evidence);
+    }
     bad.retain(|finding| finding.standing >= Standing::Unreachable);
     if bad.is_empty() { Ok(()) } else { Err(StartError::Dependencies { bad }) }
 }
