@@ -130,7 +130,7 @@ impl Dispatcher {
         let troubles = Troubles::default();
         let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
-        let reach = Arc::new(check(&world, unanswered).await?);
+        let reach = Arc::new(check(&world, config, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
         let (paths, recording) = (world.paths.clone(), Arc::default());
@@ -334,13 +334,14 @@ fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Findi
     })
 }
 
-async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {
+async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result<Reach, StartError> {
     let looked = look(world.secrets.as_ref(), &world.backends).await;
     let reach = Reach::new(world.backends.clone());
     for (name, findings) in &looked.backends {
         reach.note(name, findings);
     }
-    let findings = looked.into_all();
+    let mut findings = looked.into_all();
+    findings.extend(crate::forge::findings(config).await);
     let least = match unanswered {
         Unanswered::WaitFor => Standing::Wrong,
         Unanswered::Stop => Standing::Unreachable,
