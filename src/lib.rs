@@ -14,6 +14,7 @@
 //! - [`grant`]: secret providers; what is presented to one run.
 //! - [`backend`]: the contract of a place where runs run, and its implementations.
 //! - [`runner`]: what runs inside the job: envelope, fence, formula, redaction, events.
+//! - [`vault`]: the client of Vault's HTTP interface: one function for each call, its refusals in words.
 //! - [`action`]: action, formula, policy, result: types, parsing, diagnostics (pure).
 //! - [`config`]: `dispatch.toml`, environment, flags; where each value came from.
 //! - [`support`]: ids, clock, retry policy, durable files, fault points: small, and knowing no one above.
@@ -30,3 +31,4 @@ pub mod ops;
 pub mod run;
 pub mod runner;
 pub mod support;
+pub mod vault;

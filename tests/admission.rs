@@ -22,10 +22,10 @@ use dispatch::admission::rules::LocalFiles;
 use dispatch::admission::snapshot::{Availability, Earlier, Stage};
 use dispatch::admission::{Admitted, Explanation, Gatherer, How, Ledger, Rules, Scene, Verdict, admit};
 use dispatch::config::Config;
-use dispatch::grant::{Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use dispatch::grant::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use dispatch::ops::{Entry, Mirror};
 use dispatch::support::checkup::Finding;
-use dispatch::support::ids::{ActionId, BlobId, RunId, SecretName};
+use dispatch::support::ids::{ActionId, BlobId, SecretName};
 use ops_repo::{Key, OpsRepo};
 
 const POLICY: &str = "[tiers]\nrotate = \"medium\"\ntidy = \"low\"\n";
@@ -60,7 +60,7 @@ impl SecretProvider for Generous {
     async fn presence(&self, _: &SecretName) -> Presence {
         Presence::Present { evidence: "always".to_owned() }
     }
-    async fn mint(&self, _: &RunId, _: &BTreeSet<SecretName>) -> Result<Grant, GrantError> {
+    async fn mint(&self, _: Ask<'_>) -> Result<Grant, GrantError> {
         Err(GrantError::Unavailable { detail: "admission mints nothing".to_owned() })
     }
     async fn revoke(&self, _: &GrantRecord) -> Result<(), GrantError> {

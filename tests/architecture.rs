@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From top to bottom: a module may use only those behind it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "cli",
     "dispatcher",
     "run",
@@ -16,6 +16,7 @@ const ORDER: [&str; 12] = [
     "grant",
     "backend",
     "runner",
+    "vault",
     "action",
     "config",
     "support",

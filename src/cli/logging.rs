@@ -10,6 +10,10 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use super::error::{CliError, Kind};
 use super::output::{Paint, When};
 
+/// Libraries that say nothing unless a filter names one of their modules: what they log of a request is said better by ours, and
+/// their errors may carry whole answers.
+const QUIET: [&str; 2] = ["rustify=off", "vaultrs=off"];
+
 /// The form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -46,6 +50,7 @@ impl Logging<'_> {
             })?,
             None => EnvFilter::default().add_directive(self.level.into()),
         };
+        let filter = QUIET.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
         let base = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

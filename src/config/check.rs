@@ -31,6 +31,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     approval(config, draft);
     secrets(config, draft);
     webhook(config, environment, draft);
+    super::vault::check(config, environment, draft);
     passed_on(config, draft);
     if config.debug.allow_unapproved {
         let wrong = Wrong::new("actions that nobody approved may be run by `dispatch once --action`");
@@ -156,9 +157,13 @@ fn approval(config: &Config, draft: &mut Draft) {
 }
 
 fn secrets(config: &Config, draft: &mut Draft) {
-    if !config.secrets.allow.is_empty() && config.secrets.file.is_none() {
+    if !config.secrets.allow.is_empty() && config.secrets.file.is_none() && config.secrets.vault.is_none() {
         let wrong = Wrong::new("secrets are allowed, but no provider is configured: actions that name one wait");
-        draft.complain("secrets.allow", Warning, wrong.help("add [secrets.file] with `directory` and `identity`"));
+        draft.complain(
+            "secrets.allow",
+            Warning,
+            wrong.help("add [secrets.vault], or [secrets.file] for one machine without Vault"),
+        );
     }
     for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none()) {
         let wrong = Wrong::new(format!("the mount `{name}` does not say what is mounted"));
@@ -170,7 +175,8 @@ fn passed_on(config: &Config, draft: &mut Draft) {
     let logins = [&config.ops.credential, &config.ops.push_credential];
     let webhook = config.webhook.as_ref().and_then(|webhook| webhook.secret_env.as_deref());
     let passwords = logins.into_iter().flatten().filter_map(|login| login.password_env.as_deref());
-    let passwords: Vec<&str> = passwords.chain(webhook).collect();
+    let vault = config.secrets.vault.as_ref().and_then(|vault| vault.token_env.as_deref());
+    let passwords: Vec<&str> = passwords.chain(webhook).chain(vault).collect();
     for name in &config.pass_environment {
         let wrong = if passwords.contains(&name.as_str()) {
             Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))

@@ -6,6 +6,7 @@
 //! - `file`: one TOML file against the keys, every mistake at once, each with its place.
 //! - `draft`: the values while they are put together.
 //! - `check`: what a schema cannot say: values that do not fit together.
+//! - `vault`: the same for `[secrets.vault]`, and the variables that fill it in.
 //! - [`error`]: what is wrong, with the text in which it is wrong.
 //! - [`reload`]: what a running dispatcher may take over.
 
@@ -20,6 +21,7 @@ mod overlay;
 pub mod reload;
 pub mod remote;
 pub mod types;
+mod vault;
 
 pub use error::{ConfigError, Report};
 pub use load::{Loaded, Origin, Setting, Sources};

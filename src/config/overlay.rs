@@ -29,6 +29,7 @@ pub(super) fn lay(draft: &mut Draft, sources: &Sources) {
     slips(draft, &keys, sources);
     forge(draft, sources);
     forge_token(draft, sources);
+    super::vault::lay(draft, sources);
 }
 
 /// A value as somebody gave it outside of the file.

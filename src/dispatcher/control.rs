@@ -139,7 +139,7 @@ impl Dispatcher {
         Ok(json!({ "run": run.id, "state": run.state }))
     }
 
-    async fn standing_request(&self, run: &Run) -> Result<Request, Refusal> {
+    pub(super) async fn standing_request(&self, run: &Run) -> Result<Request, Refusal> {
         let conflict = |words: String| Refusal::new(Code::Conflict, words);
         let Some(request) = &run.request else {
             return Err(conflict(format!("the journal does not know what {} was asked to do", run.id)));

@@ -10,8 +10,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::queue::{Candidate, Capacity, Claim, Decision, decide};
+use super::reach::Reach;
 use crate::action::reason::Reason;
-use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
+use crate::backend::BackendError;
+use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive, take_back};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::ids::RunId;
@@ -36,6 +38,15 @@ pub struct Wakes {
     pub poll: Notify,
     /// Who checks open requests: something may have happened on the forge.
     pub telling: Notify,
+}
+
+/// What is done for a run that is over, until it succeeds.
+#[derive(Debug, Clone, Copy)]
+enum Upkeep {
+    /// Its grant is taken back.
+    TakeBack,
+    /// The same, and what its launch made is removed.
+    ClearUp,
 }
 
 /// A run that is being driven.
@@ -75,6 +86,7 @@ impl Active {
 pub struct Crew {
     world: Arc<World>,
     wakes: Arc<Wakes>,
+    reach: Arc<Reach>,
     active: Mutex<BTreeMap<RunId, Active>>,
     queued: Mutex<BTreeMap<RunId, Queued>>,
     detach: watch::Sender<bool>,
@@ -87,11 +99,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Crew {
-    /// A crew without runs.
-    pub fn new(world: Arc<World>, wakes: Arc<Wakes>) -> Arc<Self> {
+    /// A crew without runs. It tells `reach` of calls that failed.
+    pub fn new(world: Arc<World>, wakes: Arc<Wakes>, reach: Arc<Reach>) -> Arc<Self> {
         Arc::new(Self {
             world,
             wakes,
+            reach,
             active: Mutex::default(),
             queued: Mutex::default(),
             detach: watch::Sender::new(false),
@@ -172,8 +185,9 @@ impl Crew {
         let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
         let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
         let holding: Vec<Holds> = locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let capacity = Capacity { out: self.reach.out(), ..capacity.clone() };
         let mut begun = 0;
-        for decision in decide(candidates, &holding, capacity) {
+        for decision in decide(candidates, &holding, &capacity) {
             match decision {
                 Decision::Begin { run, slot } => begun += usize::from(self.begin(&run, slot)),
                 Decision::Wait { run, reason, message } => {
@@ -230,6 +244,8 @@ impl Crew {
             crew.wakes.queue.notify_one();
             crew.wakes.outbox.notify_one();
             crew.wakes.judge.notify_one();
+            // Not together with the publication, which may have to wait for the ops repo: a grant ends with its run.
+            crew.until_done(&id, Upkeep::TakeBack).await;
         });
     }
 
@@ -264,7 +280,12 @@ impl Crew {
                     self.unpark(id);
                     continue;
                 }
-                Err(error) => tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again"),
+                Err(error) => {
+                    if let LifeError::Backend { source: BackendError::Unreachable { backend, .. }, .. } = &error {
+                        self.reach.doubt(backend);
+                    }
+                    tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again");
+                }
             }
             let pause = delays.next().unwrap_or(STEP.cap);
             tokio::select! {
@@ -297,9 +318,13 @@ impl Crew {
         for pause in STEP.delays() {
             match self.world.journal.run(id).await {
                 Ok(Some(run)) if run.state == State::Admitted => {
+                    let candidate = candidate(&run);
+                    if reason == Reason::BackendUnavailable {
+                        self.reach.doubt(&candidate.claim.backend);
+                    }
                     let held = Some(Held { reason, message, until: None });
                     let not_until = Some(Instant::now() + RETURNED);
-                    locked(&self.queued).insert(id.clone(), Queued { candidate: candidate(&run), held, not_until });
+                    locked(&self.queued).insert(id.clone(), Queued { candidate, held, not_until });
                     return;
                 }
                 // Stopped, or another request: others take it from there.
@@ -324,22 +349,34 @@ impl Crew {
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
             for id in runs {
-                crew.clear_up_one(&id).await;
+                crew.until_done(&id, Upkeep::ClearUp).await;
             }
         });
     }
 
-    async fn clear_up_one(&self, id: &RunId) {
+    /// Takes back the grant of a run that is settled, where that was not done before a restart.
+    pub fn take_back(self: &Arc<Self>, run: RunId) {
+        let crew = Arc::clone(self);
+        self.tasks.spawn(async move { crew.until_done(&run, Upkeep::TakeBack).await });
+    }
+
+    async fn upkeep(&self, id: &RunId, what: Upkeep) -> Result<(), String> {
+        let row = self.world.journal.run(id).await.map_err(|error| crate::support::chain::words(&error))?;
+        let Some(run) = row else { return Ok(()) };
+        let done = match what {
+            Upkeep::ClearUp => clear_up(&self.world, &run).await,
+            Upkeep::TakeBack if matches!(run.state, State::Settled | State::Published) => {
+                take_back(&self.world, &run).await
+            }
+            Upkeep::TakeBack => Ok(()),
+        };
+        done.map_err(|error| crate::support::chain::words(&error))
+    }
+
+    async fn until_done(&self, id: &RunId, what: Upkeep) {
         let mut detach = self.detach.subscribe();
         for pause in STEP.delays() {
-            let done = match self.world.journal.run(id).await {
-                Ok(Some(run)) => {
-                    clear_up(&self.world, &run).await.map_err(|error| crate::support::chain::words(&error))
-                }
-                Ok(None) => Ok(()),
-                Err(error) => Err(crate::support::chain::words(&error)),
-            };
-            match done {
+            match self.upkeep(id, what).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(run = %id, error, "not cleared up yet"),
             }

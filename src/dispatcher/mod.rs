@@ -6,10 +6,13 @@
 //! - [`pickup`]: did the primary branch move, and what does that bring?
 //! - [`judge`]: which of the requests seen are admitted?
 //! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
+//! - [`reach`]: which backends answer.
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`doctor`]: whether everything that the config names can be worked with.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
+//! - [`again`]: another attempt where a grant had expired unopened.
 //! - [`rebuild`]: a journal that is new or older than what was done under it, compared with what the backends and the ops repo know.
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
@@ -19,16 +22,20 @@
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod adhoc;
+mod again;
 pub mod audit;
 pub mod control;
 pub mod crew;
+pub mod doctor;
 pub mod judge;
+
 pub mod lock;
 pub mod once;
 pub mod outbox;
 pub mod pickup;
 pub mod preview;
 pub mod queue;
+pub mod reach;
 mod rebuild;
 pub mod report;
 pub mod service;
@@ -99,6 +106,7 @@ pub struct Dispatcher {
     /// When the ops repo was last looked at with success.
     looked_at: watch::Sender<Option<Timestamp>>,
     troubles: Troubles,
+    reach: Arc<reach::Reach>,
     teller: Option<Arc<Teller>>,
     since: Timestamp,
     remote: String,
@@ -149,6 +157,7 @@ impl Dispatcher {
                 State::Admitted => self.crew.enqueue(&run),
                 State::Published => self.crew.clear_up(vec![run.id.clone()]),
                 State::Running | State::Cancelling | State::Finished | State::Rejected => self.crew.take_up(&run),
+                State::Settled if run.grant.is_some() => self.crew.take_back(run.id.clone()),
                 State::Seen | State::Granted | State::Launching | State::Settled => {}
             }
         }
@@ -234,6 +243,7 @@ impl Dispatcher {
                 tracing::info!(%run, "its result is in the ops repo");
             }
             self.crew.clear_up(runs.clone());
+            self.try_expired_again(runs).await;
             self.wakes.judge.notify_one();
         }
         Ok(flushed)

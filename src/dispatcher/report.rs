@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::action::result::ActionResult;
 use crate::config::Config;
-use crate::run::journal::{JournalError, read};
+use crate::run::journal::{JournalError, alarms, read};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
@@ -82,6 +82,7 @@ pub fn offline(journal: &Connection, config: &Config) -> Result<StatusView, Jour
         active: views(&State::holds_slot),
         waiting: views(&|state| matches!(state, State::Seen | State::Admitted)),
         outbox: OutboxView { pending: u64::try_from(pending).unwrap_or(0), error: None },
+        alarms: alarms(journal)?,
         ..StatusView::default()
     })
 }
@@ -100,7 +101,7 @@ impl Dispatcher {
         let view = |run: &Run| run_view(run, waits.get(&run.id));
         let waiting = unfinished.iter().filter(|run| matches!(run.state, State::Seen | State::Admitted));
         let pending = unfinished.iter().filter(|run| run.state == State::Settled).count();
-        let (counts, head) = (journal.counts().await?, journal.get(HEAD).await?);
+        let (counts, head, alarms) = (journal.counts().await?, journal.get(HEAD).await?, journal.alarms().await?);
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -119,10 +120,12 @@ impl Dispatcher {
             active: unfinished.iter().filter(|run| run.state.holds_slot()).map(view).collect(),
             waiting: waiting.take(WAITING_SHOWN).map(view).collect(),
             outbox: OutboxView { pending: u64::try_from(pending).unwrap_or(0), error: troubles.remove("outbox") },
+            alarms,
             problems: troubles
                 .into_iter()
                 .map(|(part, words)| format!("{part}: {words}"))
                 .chain(parked.into_values().map(|held| held.message))
+                .chain(self.crew.world().secrets.troubles().into_iter().map(|words| format!("secrets: {words}")))
                 .collect(),
         })
     }

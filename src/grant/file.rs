@@ -16,11 +16,11 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::seal::{self, Identities};
-use super::{Grant, GrantError, GrantRecord, Presence, SecretProvider, value};
+use super::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider, value};
 use crate::config::types::SecretFiles;
 use crate::runner::envelope::Handover;
 use crate::support::checkup::{Finding, Standing};
-use crate::support::ids::{RunId, SecretName};
+use crate::support::ids::SecretName;
 
 /// The largest `.enc` file that is read: the longest value, armored, to many recipients, is well below.
 const MAX_SEALED_BYTES: u64 = 256 * 1024;
@@ -234,9 +234,9 @@ impl SecretProvider for FileProvider {
         }
     }
 
-    async fn mint(&self, _run: &RunId, secrets: &BTreeSet<SecretName>) -> Result<Grant, GrantError> {
-        let record = GrantRecord::of(secrets);
-        let named = secrets.clone();
+    async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError> {
+        let record = GrantRecord::of(ask.secrets);
+        let named = ask.secrets.clone();
         let values = self.blocking(move |provider| provider.decrypt_all(&named)).await??;
         Ok(Grant { record, handover: Handover::Values(values) })
     }

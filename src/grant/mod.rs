@@ -3,18 +3,23 @@
 //! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
 //! - [`seal`]: age itself: identities, sealing, opening (pure: bytes in, bytes out).
 //! - [`value`]: what may be a secret's value (pure).
+//! - [`mod@vault`]: one Vault token for each run, wrapped; [`policies`]: what must stand in Vault for that.
 //!
 //! Admission asks `presence`, the dispatcher asks `mint` and `revoke`; nobody below knows of secrets.
 
 pub mod file;
 pub mod none;
+pub mod policies;
 pub mod seal;
 pub mod value;
+pub mod vault;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::runner::envelope::Handover;
@@ -23,6 +28,7 @@ use crate::support::ids::{RunId, SecretName};
 
 pub use file::FileProvider;
 pub use seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
+pub use vault::VaultProvider;
 
 /// Whether a secret can be granted, told without reading its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,12 +59,68 @@ pub struct GrantRecord {
     /// The provider's own handles for revoking (accessors); empty for files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accessors: Vec<String>,
+    /// The wrapping in which it travels, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapping: Option<WrappingRecord>,
+}
+
+/// A single-use wrapping as the journal keeps it: what tells later whether somebody has opened it, and nothing that opens it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappingRecord {
+    /// Its accessor: alive as long as nobody has opened it.
+    pub accessor: String,
+    /// The accessor of the token inside; none in the fence of a run without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapped: Option<String>,
+    /// When it was made, in the server's own words.
+    pub creation_time: String,
+    /// When it ends by itself, by the server's clock.
+    pub expires_at: Timestamp,
+    /// SHA-256 of the nonce inside, lower-case hex, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce_sha256: Option<String>,
+}
+
+/// What has become of the wrapping of a grant, seen without touching it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// The provider hands over no wrappings.
+    NotApplicable,
+    /// Nobody has opened it, and it can still be opened.
+    Unused,
+    /// Its time is over. Whether it was opened before cannot be told any more.
+    Expired,
+    /// It is gone before its time: somebody has opened it, or it was taken back.
+    Gone,
+}
+
+/// How values come to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// There are none.
+    Nothing,
+    /// In the envelope itself: only where nobody else can read it.
+    Values,
+    /// In a wrapping that opens once.
+    Wrapped,
+}
+
+/// What a grant is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The run.
+    pub run: &'a RunId,
+    /// Exactly these secrets.
+    pub secrets: &'a BTreeSet<SecretName>,
+    /// How long the run may take, its grace included.
+    pub life: Duration,
 }
 
 impl GrantRecord {
     /// The record of a grant of exactly `secrets`.
     pub fn of(secrets: &BTreeSet<SecretName>) -> Self {
-        Self { policies: secrets.iter().map(|secret| format!("runner-{secret}")).collect(), accessors: Vec::new() }
+        Self { policies: secrets.iter().map(|secret| format!("runner-{secret}")).collect(), ..Self::default() }
     }
 }
 
@@ -85,6 +147,14 @@ pub enum GrantError {
     /// The provider cannot answer now: worth another try.
     #[error("the secret provider does not answer: {detail}")]
     Unavailable {
+        /// What happened.
+        detail: String,
+    },
+    /// The provider was asked to make a grant, and its answer was lost: there may be one that nobody holds. It ends by itself.
+    #[error(
+        "the secret provider did not answer after it was asked for a grant, which may exist and then ends by itself: {detail}"
+    )]
+    Unanswered {
         /// What happened.
         detail: String,
     },
@@ -115,8 +185,23 @@ pub trait SecretProvider: Debug + Send + Sync {
     async fn presence(&self, secret: &SecretName) -> Presence;
 
     /// Makes the grant for one run: exactly `secrets`, no others.
-    async fn mint(&self, run: &RunId, secrets: &BTreeSet<SecretName>) -> Result<Grant, GrantError>;
+    async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError>;
 
-    /// Takes the grant back.
+    /// Takes the grant back, and proves that it is dead.
     async fn revoke(&self, record: &GrantRecord) -> Result<(), GrantError>;
+
+    /// How values come to a run.
+    fn delivery(&self) -> Delivery {
+        Delivery::Values
+    }
+
+    /// What has become of the wrapping of a grant that was not taken back yet.
+    async fn fate(&self, _record: &GrantRecord) -> Result<Fate, GrantError> {
+        Ok(Fate::NotApplicable)
+    }
+
+    /// What a person should know of it now: that it has not worked for a while, and why.
+    fn troubles(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

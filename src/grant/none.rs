@@ -1,13 +1,13 @@
 //! The provider where the config names none: it grants nothing, and says so when it is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use super::{Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use super::{Ask, Delivery, Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use crate::runner::envelope::Handover;
 use crate::support::checkup::Finding;
-use crate::support::ids::{RunId, SecretName};
+use crate::support::ids::SecretName;
 
 /// Grants runs that name no secret, and no others.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,17 +24,23 @@ impl SecretProvider for NoSecrets {
     }
 
     async fn presence(&self, _secret: &SecretName) -> Presence {
-        Presence::Absent { evidence: "the config names no secret provider ([secrets.file])".to_owned() }
+        Presence::Absent {
+            evidence: "the config names no secret provider ([secrets.vault] or [secrets.file])".to_owned(),
+        }
     }
 
-    async fn mint(&self, _run: &RunId, secrets: &BTreeSet<SecretName>) -> Result<Grant, GrantError> {
-        match secrets.first() {
+    async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError> {
+        match ask.secrets.first() {
             None => Ok(Grant { record: GrantRecord::default(), handover: Handover::Values(BTreeMap::new()) }),
             Some(secret) => Err(GrantError::Unusable {
                 secret: secret.clone(),
                 detail: "the config names no secret provider".to_owned(),
             }),
         }
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Nothing
     }
 
     async fn revoke(&self, _record: &GrantRecord) -> Result<(), GrantError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::journal::{Journal, JournalError};
+use super::journal::{Alarm, Journal, JournalError};
 use super::log::{LogError, LogStore, LogWriter};
 use super::record::Run;
 use super::settle::{ResultPaths, result_of};
@@ -25,6 +25,7 @@ use crate::backend::{Backend, BackendError};
 use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
 use crate::support::ids::RunId;
+use crate::support::text::one_line;
 
 /// What the life of every run needs.
 #[derive(Debug)]
@@ -204,7 +205,7 @@ async fn without_backend(world: &World, run: &Run, backend: String) -> Result<St
                  how it ended, cannot be known"
             );
             let how = Finish::Lost { reason: Reason::ExitUnknown, message };
-            world.step(run, Step::Finish { how }).await.map(|_| Stride::Again)
+            world.step(run, Step::Finish { how, wrapping: None }).await.map(|_| Stride::Again)
         }
         _ => Err(LifeError::NoSuchBackend { run: run.id.clone(), backend }),
     }
@@ -238,7 +239,11 @@ async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
         None => None,
     };
     let at = world.clock.now();
-    let result = result_of(run, log.as_ref(), &world.dispatcher, at).to_text();
+    let result = result_of(run, log.as_ref(), &world.dispatcher, at);
+    if result.reason == Reason::GrantIntercepted {
+        raise(world, run, Alarm::GrantIntercepted, &result.message).await?;
+    }
+    let result = result.to_text();
     let path = world.paths.path(run.id.action(), at);
     world.step(run, Step::Settle { path, result }).await?;
     Ok(Stride::Done(Driven::Settled))
@@ -259,6 +264,21 @@ pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
             Ok(())
         }
     }
+}
+
+/// Says in the log and in the journal that something happened which a person must know of, and counts it.
+async fn raise(world: &World, run: &Run, alarm: Alarm, words: &str) -> Result<(), LifeError> {
+    tracing::error!(run = %run.id, alarm = alarm.word(), "{}", one_line(words));
+    let data = serde_json::json!({ "run": run.id, "message": words });
+    world.journal.alarm(alarm, data).await.map_err(LifeError::journal(run))
+}
+
+/// Takes the grant of a run that is over back. Safe to call twice, and beside [`clear_up`].
+///
+/// # Errors
+/// [`LifeError`] where it did not succeed; the caller tries again, and it holds nothing else up.
+pub async fn take_back(world: &World, run: &Run) -> Result<(), LifeError> {
+    revoke(world, run).await
 }
 
 /// Takes the grant back, where there is one, and records that.

@@ -8,6 +8,7 @@ use super::step::{Finish, StopCause};
 use crate::action::reason::Reason;
 use crate::action::result::ResultState;
 use crate::backend::{End, Ended};
+use crate::grant::Fate;
 use crate::runner::event::{EXIT_TIMED_OUT, ReservedExit};
 
 /// The exit code written where there is none (10-actions): never 0.
@@ -20,8 +21,20 @@ pub struct Told {
     pub starts: u32,
     /// The runner said that it ended the formula at its time limit.
     pub timed_out: bool,
+    /// The runner said that it has opened the wrapping of its grant.
+    pub opened: bool,
+    /// What had become of that wrapping by the end, where the runner did not say so and it was asked.
+    pub wrapping: Option<Fate>,
     /// The last thing that the runner had to say about itself.
     pub complaint: Option<String>,
+}
+
+impl Told {
+    /// A runner that finds the wrapping opened, after one that said that it opened it, is only the second copy of the same launch.
+    fn seen_as(&self, code: i32) -> i32 {
+        const TAKEN: [i32; 2] = [ReservedExit::GrantIntercepted as i32, ReservedExit::GrantExpired as i32];
+        if self.opened && TAKEN.contains(&code) { ReservedExit::FenceLost as i32 } else { code }
+    }
 }
 
 /// What became of a run.
@@ -81,6 +94,9 @@ pub fn stopped_before(cause: StopCause) -> Meaning {
 }
 
 fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning {
+    if let Some(meaning) = intercepted(ended, told) {
+        return meaning;
+    }
     let detail = ended.detail.clone();
     match ended.how {
         End::Exited(code) => exited(code, stop, told),
@@ -110,6 +126,33 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
     }
 }
 
+/// A wrapping that is gone before its time, of a run that ended before its runner can have opened it: somebody else has the grant.
+///
+/// Not of a run whose runner may have begun unseen (an exit code of the formula, an end that cannot be learned), and not where the
+/// runner itself accounts for it: it lost the answer to its own unwrap (66), or found an earlier execution (65).
+fn intercepted(ended: &Ended, told: &Told) -> Option<Meaning> {
+    const BEFORE: [i32; 3] = [
+        ReservedExit::BadEnvelope as i32,
+        ReservedExit::GrantIntercepted as i32,
+        ReservedExit::FormulaNotRunnable as i32,
+    ];
+    let exit = match ended.how {
+        End::Exited(code) if BEFORE.contains(&code) => Some(code),
+        End::Signalled(signal) => Some(128 + signal),
+        End::OutOfMemory => Some(137),
+        End::NotStarted => None,
+        End::Exited(_) | End::Unknown => return None,
+    };
+    if told.wrapping != Some(Fate::Gone) || told.opened || told.starts > 0 {
+        return None;
+    }
+    let why = told.complaint.as_deref().map(|words| format!(" ({words})")).unwrap_or_default();
+    let words = format!(
+        "the wrapping of its grant was opened before its time, and its runner did not say that it did{why}; what was granted is revoked"
+    );
+    Some(Meaning::new(ResultState::Failed, Reason::GrantIntercepted, exit, words))
+}
+
 fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
     if code == 0 {
         // Also after a stop that came too late: the formula did all it was asked to.
@@ -121,7 +164,7 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
         );
     }
     if told.starts == 0
-        && let Some(meaning) = reserved(code, told.complaint.as_deref())
+        && let Some(meaning) = reserved(told.seen_as(code), told.complaint.as_deref())
     {
         return meaning;
     }
@@ -182,7 +225,7 @@ mod tests {
         })
     }
 
-    const BEGUN: Told = Told { starts: 1, timed_out: false, complaint: None };
+    const BEGUN: Told = Told { starts: 1, timed_out: false, opened: false, wrapping: None, complaint: None };
 
     #[test]
     fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
@@ -212,6 +255,36 @@ mod tests {
         assert_eq!((meaning.state, meaning.exit, meaning.exit_code()), (ResultState::Lost, None, 125));
     }
 
+    #[test]
+    fn a_wrapping_that_is_gone_before_its_time_without_the_runners_word_was_intercepted() {
+        let gone = Told { wrapping: Some(Fate::Gone), ..Told::default() };
+        for how in [End::NotStarted, End::Signalled(9), End::OutOfMemory, End::Exited(64), End::Exited(67)] {
+            let meaning = meaning(&ended(how), None, &gone);
+            assert_eq!((meaning.state, meaning.reason), (ResultState::Failed, Reason::GrantIntercepted), "{how:?}");
+        }
+        // With the runner's word it is the runner's own, and a formula that may have run unseen is not called stolen.
+        let opened = Told { opened: true, ..gone.clone() };
+        assert_eq!(meaning(&ended(End::Signalled(9)), None, &opened).reason, Reason::Signalled);
+        assert_eq!(meaning(&ended(End::Exited(3)), None, &gone).reason, Reason::ExitNonzero);
+        assert_eq!(meaning(&ended(End::Unknown), None, &gone).state, ResultState::Lost);
+        // Neither is one whose time was over, or that nobody opened.
+        for fate in [Fate::Unused, Fate::Expired, Fate::NotApplicable] {
+            let told = Told { wrapping: Some(fate), ..Told::default() };
+            assert_eq!(meaning(&ended(End::NotStarted), None, &told).reason, Reason::LaunchRefused, "{fate:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_copy_of_a_run_that_opened_its_grant_is_no_thief() {
+        let first_opened = Told { opened: true, ..Told::default() };
+        for code in [66, 67] {
+            let meaning = meaning(&ended(End::Exited(code)), None, &first_opened);
+            assert_eq!((meaning.state, meaning.reason), (ResultState::Lost, Reason::FenceLost), "{code}");
+        }
+        assert_eq!(meaning(&ended(End::Exited(67)), None, &Told::default()).reason, Reason::GrantIntercepted);
+        assert_eq!(meaning(&ended(End::Exited(66)), None, &Told::default()).state, ResultState::NotStarted);
+    }
+
     fn any_end() -> impl Strategy<Value = End> {
         prop_oneof![
             (0..256).prop_map(End::Exited),
@@ -227,7 +300,7 @@ mod tests {
         fn only_an_exit_with_0_is_a_success_and_only_a_success_has_exit_code_0(
             how in any_end(), stop in prop::option::of(Just(StopCause::Operator)), starts in 0_u32..3, timed_out: bool,
         ) {
-            let meaning = meaning(&ended(how), stop, &Told { starts, timed_out, complaint: None });
+            let meaning = meaning(&ended(how), stop, &Told { starts, timed_out, ..Told::default() });
             prop_assert_eq!(meaning.state == ResultState::Succeeded, how == End::Exited(0));
             prop_assert_eq!(meaning.exit_code() == 0, how == End::Exited(0));
         }

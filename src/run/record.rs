@@ -8,7 +8,7 @@ use super::step::{Finish, Request, Step, StopCause};
 use crate::action::reason::Reason;
 use crate::admission::Admitted;
 use crate::backend::Handle;
-use crate::grant::GrantRecord;
+use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId, LaunchKey, RunId};
 
 /// Why a run waits.
@@ -77,6 +77,9 @@ pub struct Run {
     pub stop: Option<Stop>,
     /// How it is over.
     pub finish: Option<Finish>,
+    /// What had become of the wrapping of its grant by then, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrapping: Option<Fate>,
     /// When that was known.
     pub finished_at: Option<Timestamp>,
     /// Its result.
@@ -113,6 +116,7 @@ impl Run {
             started_at: None,
             stop: None,
             finish: None,
+            wrapping: None,
             finished_at: None,
             outcome: None,
             published: None,
@@ -187,7 +191,9 @@ impl Run {
                     self.finished_at = Some(at);
                 }
             }
-            Step::Finish { how } => (self.finish, self.finished_at) = (Some(how), Some(at)),
+            Step::Finish { how, wrapping } => {
+                (self.finish, self.wrapping, self.finished_at) = (Some(how), wrapping, Some(at));
+            }
             Step::Settle { path, result } => self.outcome = Some(Outcome { path, result }),
             Step::Publish { commit, kept_aside } => self.publish(commit, kept_aside),
             Step::Revoke {} => self.grant = None,

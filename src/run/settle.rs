@@ -65,8 +65,10 @@ pub fn meaning_of(run: &Run, told: &Told) -> Meaning {
     }
 }
 
-fn told(progress: &Progress) -> Told {
+fn told(run: &Run, progress: &Progress) -> Told {
     Told {
+        opened: progress.opened,
+        wrapping: run.wrapping,
         starts: progress.started,
         timed_out: progress.stopped.as_deref() == Some("timed_out"),
         complaint: progress.error.clone(),
@@ -81,7 +83,7 @@ fn began(run: &Run, log: Option<&LogSummary>) -> Option<Timestamp> {
 
 /// The result of `run`, made `at`; `log` is that of a run that was launched.
 pub fn result_of(run: &Run, log: Option<&LogSummary>, dispatcher: &DispatcherRef, at: Timestamp) -> ActionResult {
-    let meaning = meaning_of(run, &log.map(|log| told(&log.progress)).unwrap_or_default());
+    let meaning = meaning_of(run, &log.map(|log| told(run, &log.progress)).unwrap_or_default());
     let admitted = run.admitted.as_deref();
     ActionResult {
         id: run.id.action().to_string(),

@@ -7,7 +7,7 @@ use super::state::Kind;
 use crate::action::reason::Reason;
 use crate::admission::Admitted;
 use crate::backend::{Ended, Handle};
-use crate::grant::GrantRecord;
+use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId};
 
 /// A request as it was found on the primary branch.
@@ -141,6 +141,9 @@ pub enum Step {
     Finish {
         /// How.
         how: Finish,
+        /// What had become of the wrapping of its grant by then, where that was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wrapping: Option<Fate>,
     },
     /// See [`Kind::Settle`].
     Settle {

@@ -4,12 +4,13 @@
 use super::step::{Finish, Step, StopCause};
 use crate::action::result::ApprovalRef;
 use crate::backend::{End, Ended};
+use crate::grant::Fate;
 use crate::support::ids::RunId;
 use crate::support::text::one_line;
 
-/// Says in the log of this process what has been recorded.
-pub fn tell(run: &RunId, step: &Step) {
-    tracing::info!(%run, "{}", one_line(&words(step)));
+/// Says in the log of this process what has been recorded, in the [`words`] for it.
+pub fn tell(run: &RunId, words: &str) {
+    tracing::info!(%run, "{}", one_line(words));
 }
 
 /// What the step is about. No secret is in a step, so none is in its words.
@@ -36,7 +37,10 @@ pub fn words(step: &Step) -> String {
         Step::Start { .. } => "begins".to_owned(),
         Step::Return { proof } => format!("back in the queue: {proof}"),
         Step::Stop { cause, by } => stop(*cause, by.as_deref()),
-        Step::Finish { how } => finish(how),
+        Step::Finish { how, wrapping: Some(Fate::Gone) } => {
+            format!("{}; the wrapping of its grant is gone before its time", finish(how))
+        }
+        Step::Finish { how, .. } => finish(how),
         Step::Settle { path, .. } => format!("its result is recorded, for {path}"),
         Step::Publish { commit, kept_aside: None } => format!("its result is published in {}", commit.short()),
         Step::Publish { kept_aside: Some(path), .. } => {
@@ -85,7 +89,8 @@ mod tests {
     fn an_end_is_told_with_its_exit_code_or_its_signal() {
         let told = |how| {
             let (placement, at) = (Placement::default(), Timestamp::UNIX_EPOCH);
-            words(&Step::Finish { how: Finish::Ended(Ended { how, at, placement, detail: None, restarted: false }) })
+            let how = Finish::Ended(Ended { how, at, placement, detail: None, restarted: false });
+            words(&Step::Finish { how, wrapping: None })
         };
         assert_eq!(told(End::Exited(3)), "ended with exit code 3");
         assert_eq!(told(End::Signalled(9)), "ended by signal 9");

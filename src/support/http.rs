@@ -48,15 +48,30 @@ pub struct Times {
 /// # Errors
 /// No roots for an `https` address, or an unusable file of them.
 pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, HttpError> {
+    let builder = builder(times);
+    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
+    builder.build().map_err(HttpError::Build)
+}
+
+/// A client that trusts the PEM certificates in `pem` **and no others**: inside a job there need not be any roots of the system.
+///
+/// # Errors
+/// `pem`, which `place` names in the message, holds no certificates.
+pub fn client_trusting_only(pem: &str, place: &str, times: Times) -> Result<Client, HttpError> {
+    let builder = builder(times);
+    let unusable = |source| HttpError::Pem { file: place.to_owned(), source };
+    let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
+    builder.tls_certs_only(certificates).build().map_err(HttpError::Build)
+}
+
+fn builder(times: Times) -> ClientBuilder {
     use_ring();
-    let builder = Client::builder()
+    Client::builder()
         .connect_timeout(times.connect)
         .timeout(times.request)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("dispatch/", env!("CARGO_PKG_VERSION")))
-        .pool_max_idle_per_host(2);
-    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
-    builder.build().map_err(HttpError::Build)
+        .pool_max_idle_per_host(2)
 }
 
 fn with_roots(builder: ClientBuilder, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {

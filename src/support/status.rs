@@ -108,6 +108,10 @@ pub struct StatusView {
     pub waiting: Vec<RunView>,
     /// Results on their way.
     pub outbox: OutboxView,
+    /// What a person must know of, by its word, with how often it happened since the journal was begun: `grant_intercepted`,
+    /// `grant_unanswered`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alarms: BTreeMap<String, u64>,
     /// What needs a person: a rewritten branch, a foreign result, a backend that is down.
     pub problems: Vec<String>,
 }

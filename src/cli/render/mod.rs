@@ -1,9 +1,10 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
-//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `filed`: `request`, `ops init`; `upkeep`: `check`, `gc`,
-//!   `audit verify`.
+//! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
+//!   `audit verify`; `doctor`: `doctor`; `filed`: `request`, `ops init`.
 
 mod admission;
+mod doctor;
 mod filed;
 mod result;
 mod runs;
@@ -11,6 +12,7 @@ mod status;
 mod upkeep;
 
 pub use admission::{explain, plan, round};
+pub use doctor::{doctor, findings};
 pub use filed::{filed, set_up};
 pub use result::result;
 pub use runs::{ending, history, list, show};

@@ -23,6 +23,11 @@ pub fn status(view: &StatusView, now: Timestamp, look: Look) -> String {
     if !counts.is_empty() {
         out += &shown(look, "actions", &counts.join("  "));
     }
+    let alarms: Vec<String> = view.alarms.iter().map(|(word, count)| format!("{word} {count}")).collect();
+    if !alarms.is_empty() {
+        let red = Style::new().fg_color(Some(AnsiColor::Red.into()));
+        out += &shown(look, "alarms", &look.paint.apply(red, &alarms.join("  ")));
+    }
     out + &problems(view, look) + &active(view, now, look) + &waiting(view, now, look)
 }
 
@@ -117,6 +122,7 @@ mod tests {
             active: vec![RunView { slot: Some(0), ..run("release-v1", "running") }],
             waiting: vec![waiting],
             outbox: OutboxView { pending: 2, error: Some("the remote refuses: protected branch".to_owned()) },
+            alarms: BTreeMap::from([("grant_intercepted".to_owned(), 1)]),
             problems: vec!["The primary branch was rewritten: `dispatch ops accept-rewrite COMMIT`".to_owned()],
         }
     }

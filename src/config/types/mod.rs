@@ -11,6 +11,7 @@ mod limits;
 mod ops;
 mod secrets;
 mod telling;
+mod vault;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
 pub use telling::Telling;
+pub use vault::{AppRole, Jwt, Vault};
 pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::vault::Vault;
 use crate::support::ids::SecretName;
 
 /// `[secrets]`
@@ -18,6 +19,9 @@ pub struct Secrets {
     /// The `file` provider: one age-encrypted file per secret.
     #[serde(default)]
     pub file: Option<SecretFiles>,
+    /// The `vault` provider: one policy per secret, one token per run.
+    #[serde(default)]
+    pub vault: Option<Vault>,
 }
 
 /// `[secrets.file]`

@@ -2,6 +2,7 @@
 
 use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -42,7 +43,8 @@ impl Setup {
 
     async fn mint(&self, names: &[&str]) -> Result<Grant, GrantError> {
         let run = "a@1".parse().unwrap();
-        self.provider.mint(&run, &names.iter().map(|name| secret(name)).collect()).await
+        let secrets = names.iter().map(|name| secret(name)).collect();
+        self.provider.mint(Ask { run: &run, secrets: &secrets, life: Duration::from_secs(60) }).await
     }
 
     async fn refusal(&self, name: &str) -> String {

@@ -133,12 +133,18 @@ async fn a_published_run_is_unfinished_until_its_grant_is_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder.path().join("journal.db"));
     let run = id("a@1");
-    let record = GrantRecord { policies: vec!["runner-X".to_owned()], accessors: vec!["accessor".to_owned()] };
+    let record = GrantRecord {
+        policies: vec!["runner-X".to_owned()],
+        accessors: vec!["accessor".to_owned()],
+        ..GrantRecord::default()
+    };
     let handle = Handle(serde_json::json!({}));
     let lost = Finish::Lost { reason: Reason::ExitUnknown, message: String::new() };
     let recover = Step::Recover { handle, backend: "local".to_owned() };
     journal.step(&run, recover).await.unwrap();
-    for step in [Step::Finish { how: lost }, Step::Settle { path: "p".to_owned(), result: "{}".to_owned() }] {
+    for step in
+        [Step::Finish { how: lost, wrapping: None }, Step::Settle { path: "p".to_owned(), result: "{}".to_owned() }]
+    {
         journal.step(&run, step).await.unwrap();
     }
     let publish = Step::Publish { commit: "e".repeat(40).parse().unwrap(), kept_aside: None };

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Driven, LifeError, Stride, World, revoke};
+use super::{Driven, LifeError, Stride, World, raise, revoke};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, BackendError, Found};
-use crate::grant::{Grant, GrantError, GrantRecord};
-use crate::run::journal::{JournalError, StandingResult};
+use crate::grant::{Ask, Grant, GrantError, GrantRecord};
+use crate::run::journal::{Alarm, JournalError, StandingResult};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step};
@@ -49,6 +49,10 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
         Err(error @ (GrantError::Unavailable { .. } | GrantError::Misconfigured { .. })) => {
             return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
         }
+        Err(error @ GrantError::Unanswered { .. }) => {
+            raise(world, run, Alarm::GrantUnanswered, &error.to_string()).await?;
+            return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
+        }
     };
     let Some(run) = take_slot(world, run, slot, &grant.record).await? else {
         // It was stopped, or is another request by now: what was granted is for nobody.
@@ -76,7 +80,9 @@ fn returned(reason: Reason, message: String) -> Stride {
 
 async fn mint(world: &World, run: &Run) -> Result<Grant, GrantError> {
     let secrets = run.admitted.as_ref().map(|admitted| admitted.secrets.clone()).unwrap_or_default();
-    world.secrets.mint(&run.id, &secrets).await
+    let minutes = run.admitted.as_ref().map_or(0, |admitted| u64::from(admitted.timeout_minutes));
+    let life = Duration::from_secs(minutes * fault::seconds_per_minute()) + 2 * world.grace;
+    world.secrets.mint(Ask { run: &run.id, secrets: &secrets, life }).await
 }
 
 /// The time may have passed while it queued.
@@ -101,7 +107,7 @@ async fn intend(world: &World, run: &Run, backend: &str) -> Result<Run, LifeErro
 }
 
 async fn finish(world: &World, run: &Run, how: Finish) -> Result<Stride, LifeError> {
-    world.step(run, Step::Finish { how }).await?;
+    world.step(run, Step::Finish { how, wrapping: None }).await?;
     Ok(Stride::Again)
 }
 

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Driven, LifeError, Stride, Wishes, World, begin};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, Ended, Found, Handle, Observation};
-use crate::run::log::{LogError, LogWriter};
+use crate::grant::Fate;
+use crate::run::log::{LogError, LogWriter, Progress};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step, StopCause};
@@ -43,7 +44,9 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
         && backend.find(&key).await.map_err(LifeError::backend(run))? == Found::NotLaunched
     {
         let message = "the backend does not know of this run any more".to_owned();
-        world.step(run, Step::Finish { how: Finish::Lost { reason: Reason::ExitUnknown, message } }).await?;
+        world
+            .step(run, Step::Finish { how: Finish::Lost { reason: Reason::ExitUnknown, message }, wrapping: None })
+            .await?;
         return Ok(Stride::Again);
     }
     let mut log = world.log_of(run)?;
@@ -68,8 +71,9 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
                 while let Ok(observation) = news.try_recv() {
                     keep(&mut log, observation).map_err(LifeError::log(run))?;
                 }
-                log.finish().map_err(LifeError::log(run))?;
-                world.step(run, Step::Finish { how: Finish::Ended(ended) }).await?;
+                let told = log.finish().map_err(LifeError::log(run))?.progress;
+                let wrapping = fate(world, run, &told).await;
+                world.step(run, Step::Finish { how: Finish::Ended(ended), wrapping }).await?;
                 return Ok(Stride::Again);
             }
             // What is in the log and not yet recorded there is read again by whoever adopts the run.
@@ -81,6 +85,22 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
                 }
                 asked.ask(backend.as_ref(), run, &handle).await;
             }
+        }
+    }
+}
+
+/// What has become of the wrapping of the grant, where the runner did not say that it opened it: once it is taken back, nobody can
+/// tell any more. A provider that does not answer now holds no result back.
+async fn fate(world: &World, run: &Run, told: &Progress) -> Option<Fate> {
+    let record = run.grant.as_ref().filter(|record| record.wrapping.is_some())?;
+    if told.opened || told.started > 0 {
+        return None;
+    }
+    match world.secrets.fate(record).await {
+        Ok(fate) => Some(fate),
+        Err(error) => {
+            tracing::warn!(run = %run.id, %error, "whether somebody opened the grant of this run cannot be told");
+            None
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Progress {
     pub started_at: Option<String>,
     /// The last status besides `started`: `timed_out`, `cancelled`.
     pub stopped: Option<String>,
+    /// It said that it has opened the wrapping of its grant.
+    #[serde(default)]
+    pub opened: bool,
     /// The exit code that the runner announced. A hint: the truth is the backend's.
     pub exit: Option<i32>,
     /// The last thing that the runner had to say about itself.
@@ -262,6 +265,8 @@ impl Progress {
                 self.started += 1;
                 self.started_at.get_or_insert(event.t);
             }
+            Kind::Status { state, .. } if state == "grant_opened" => self.opened = true,
+            Kind::Status { state, .. } if state == "waiting_for_vault" => {}
             Kind::Status { state, .. } => self.stopped = Some(state),
             Kind::Error { message } => {
                 output.extend(format!("[runner: {message}]\n").bytes());

@@ -1,0 +1,233 @@
+//! The `vault` provider: for each run one Vault token that can read exactly its secrets, handed over in a wrapping that opens
+//! once (30-grants). Built on the client in [`crate::vault`].
+//!
+//! - [`login`]: the dispatcher's own token: got, renewed, got anew.
+//! - [`mint`]: one grant; `proof` (pure) says whether a minted token is what was asked for.
+//! - [`check`]: what a start and `dispatch doctor` look at. [`trouble`]: since when it has not worked.
+
+mod check;
+mod login;
+mod mint;
+mod proof;
+mod trouble;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+
+use super::policies::Site;
+use super::{Ask, Delivery, Fate, Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use crate::config::types::Vault as Configured;
+use crate::support::checkup::Finding;
+use crate::support::http::Times;
+use crate::support::ids::SecretName;
+use crate::vault::kv::Current;
+use crate::vault::{Session, Settings, Trust, Vault, VaultError, Why};
+use login::Login;
+use trouble::Trouble;
+
+/// One call to a server that works takes milliseconds; a minute of the life of a run is worth no more waiting than this.
+const TIMES: Times = Times { connect: Duration::from_secs(5), request: Duration::from_secs(15) };
+
+/// How long the server's clock is believed to run like ours.
+const CLOCK: Duration = Duration::from_secs(30);
+
+/// Vault as a secret provider. Holds the dispatcher's own token, and none of a run's.
+#[derive(Debug)]
+pub struct VaultProvider {
+    vault: Vault,
+    login: Arc<Login>,
+    settings: Configured,
+    site: Site,
+    /// PEM certificates for runners, as the config names them.
+    ca_cert: Option<PathBuf>,
+    /// Set once the server has refused to mint in the clear: before that nothing is minted.
+    proven: OnceCell<()>,
+    clock: Mutex<Option<(Timestamp, Instant)>>,
+    trouble: Trouble,
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// There is no session to do it in.
+    #[error(transparent)]
+    Login(#[from] login::LoginError),
+    /// The call.
+    #[error(transparent)]
+    Call(#[from] VaultError),
+}
+
+impl VaultProvider {
+    /// A provider over these settings. Asks nothing of the server yet.
+    ///
+    /// # Errors
+    /// [`GrantError::Misconfigured`]: the address or the certificates cannot be used.
+    pub fn open(settings: &Configured) -> Result<Self, GrantError> {
+        let addresses = [settings.address.clone()];
+        let vault = Vault::new(Settings {
+            addresses: &addresses,
+            namespace: settings.namespace.as_deref(),
+            trust: Trust::System(settings.ca_cert.as_deref()),
+            times: TIMES,
+        });
+        let vault = vault.map_err(|error| GrantError::Misconfigured {
+            detail: crate::support::chain::words(&error),
+            fix: "correct [secrets.vault]".to_owned(),
+        })?;
+        Ok(Self {
+            login: Login::new(vault.clone(), settings),
+            vault,
+            site: Site::of(settings),
+            ca_cert: settings.ca_cert.clone(),
+            settings: settings.clone(),
+            proven: OnceCell::new(),
+            clock: Mutex::default(),
+            trouble: Trouble::default(),
+        })
+    }
+
+    /// Does `call` in the dispatcher's session; where the server does not know its token any more, once more after a new login.
+    async fn call<T, F>(&self, call: impl Fn(Session) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let done = self.try_call(&call).await;
+        match &done {
+            Err(failure) => self.trouble.note(failure),
+            Ok(_) => self.trouble.clear(),
+        }
+        done
+    }
+
+    async fn try_call<T, F>(&self, call: &impl Fn(Session) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        let session = self.login.session().await?;
+        match call(session.clone()).await {
+            Err(VaultError { why: Why::TokenDead, .. }) => {
+                self.login.forget(&session).await;
+                Ok(call(self.login.session().await?).await?)
+            }
+            done => Ok(done?),
+        }
+    }
+
+    /// The server's clock.
+    async fn server_now(&self) -> Result<Timestamp, Failure> {
+        let mut seen = self.clock.lock().await;
+        if let Some((then, at)) = *seen
+            && at.elapsed() < CLOCK
+        {
+            return Ok(then.saturating_add(at.elapsed()).unwrap_or(then));
+        }
+        let unreadable = Why::Unexpected { expected: "the server's clock" };
+        let failed =
+            |why| VaultError { address: self.vault.address().to_owned(), call: "GET sys/health".to_owned(), why };
+        let now = self.vault.health().await?.now().ok_or_else(|| failed(unreadable))?;
+        *seen = Some((now, Instant::now()));
+        Ok(now)
+    }
+
+    async fn current(&self, secret: &SecretName) -> Result<Current, Failure> {
+        let (now, path) = (self.server_now().await?, format!("{}{secret}", self.site.prefix));
+        let (mount, path) = (&self.site.mount, &path);
+        self.call(|session| async move { session.current_version(mount, path, now).await }).await
+    }
+
+    fn shown(&self, secret: &SecretName) -> String {
+        format!("{}/{}{secret}", self.site.mount, self.site.prefix)
+    }
+
+    /// Revokes each accessor and has the server say that nothing lives under it.
+    async fn revoke_all(&self, accessors: &BTreeSet<&String>) -> Result<(), Failure> {
+        for accessor in accessors {
+            self.call(|session| async move { session.revoke_accessor(accessor).await }).await?;
+            match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
+                Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => self.trouble.clear(),
+                Ok(_) => {
+                    let why = Why::Unexpected { expected: "a dead token after its revocation" };
+                    let call = "POST auth/token/lookup-accessor".to_owned();
+                    return Err(VaultError { address: self.vault.address().to_owned(), call, why }.into());
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Failure> for GrantError {
+    fn from(failure: Failure) -> Self {
+        let detail = crate::support::chain::words(&failure);
+        match failure {
+            Failure::Login(login::LoginError::Unusable { fix, .. }) => Self::Misconfigured { detail, fix },
+            Failure::Call(VaultError { why: Why::Denied { .. }, .. }) => Self::Misconfigured {
+                detail,
+                fix: "`dispatch policies check` shows what the server has otherwise than it should".to_owned(),
+            },
+            Failure::Call(VaultError { why, .. }) if !why.may_pass() => {
+                Self::Misconfigured { detail, fix: "`dispatch doctor` looks at each part".to_owned() }
+            }
+            _ => Self::Unavailable { detail },
+        }
+    }
+}
+
+#[async_trait]
+impl SecretProvider for VaultProvider {
+    fn name(&self) -> &'static str {
+        "vault"
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        self.findings().await
+    }
+
+    async fn presence(&self, secret: &SecretName) -> Presence {
+        match self.current(secret).await {
+            Ok(Current::Version(version)) => {
+                Presence::Present { evidence: format!("{}, version {version}", self.shown(secret)) }
+            }
+            Ok(Current::Absent(why)) => Presence::Absent { evidence: format!("{}: {why}", self.shown(secret)) },
+            Err(failure) => Presence::Unknown { evidence: crate::support::chain::words(&failure) },
+        }
+    }
+
+    async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError> {
+        self.grant(ask).await
+    }
+
+    async fn revoke(&self, record: &GrantRecord) -> Result<(), GrantError> {
+        Ok(self.revoke_all(&record.accessors.iter().collect()).await?)
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery::Wrapped
+    }
+
+    async fn fate(&self, record: &GrantRecord) -> Result<Fate, GrantError> {
+        let Some(wrapping) = &record.wrapping else { return Ok(Fate::NotApplicable) };
+        let accessor = &wrapping.accessor;
+        match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
+            Ok(_) => Ok(Fate::Unused),
+            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => {
+                let now = self.server_now().await.map_err(GrantError::from)?;
+                Ok(if now < wrapping.expires_at { Fate::Gone } else { Fate::Expired })
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        self.trouble.lasting().into_iter().collect()
+    }
+}
