@@ -1,7 +1,6 @@
 //! How a launch stays one, whatever becomes of its answer.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found};
 use dispatch::runner::envelope::Handover;
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use crate::backend_contract::observe;
 use crate::fault_proxy::{Fault, FaultProxy};
-use crate::world::{HELLO, World, job_of, key};
+use crate::world::{HELLO, PLACEMENT, World, all, job_of, key};
 
 const DISPATCH: &str = "PUT /v1/job/*/dispatch*";
 
@@ -22,7 +21,7 @@ async fn of_many_launches_at_once_under_one_key_one_run_comes_and_all_answer_it(
     let key = key(1);
     let launches = backends.iter().map(|backend| backend.launch(&key, &envelope));
     let mut answered = BTreeSet::new();
-    for handle in futures_all(launches).await {
+    for handle in all(launches).await {
         answered.insert(job_of(&handle.unwrap()));
     }
     assert_eq!(answered.len(), 1, "{answered:?}");
@@ -33,22 +32,6 @@ async fn of_many_launches_at_once_under_one_key_one_run_comes_and_all_answer_it(
     assert_eq!(world.executions(), 1);
 }
 
-/// All of `futures` at once, polled together.
-async fn futures_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.map(Box::pin).collect();
-    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, done) in futures.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
-            if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
-                *done = Some(output);
-            }
-        }
-        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done.into_iter().flatten().collect()
-}
-
 #[tokio::test]
 async fn a_dispatch_whose_answer_is_lost_or_a_500_is_one_run() {
     for fault in [Fault::LoseAnswer, Fault::ErrorAfter, Fault::ResetMidBody, Fault::WrongContentType, Fault::DropBefore]
@@ -56,7 +39,7 @@ async fn a_dispatch_whose_answer_is_lost_or_a_500_is_one_run() {
         let world = World::new().await;
         let proxy = FaultProxy::start(&world.api.address);
         proxy.spoil(1, DISPATCH, fault);
-        let backend = world.backend_at(&proxy.url(), Duration::from_secs(60));
+        let backend = world.backend_at(&proxy.url(), PLACEMENT);
         let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
         assert_eq!(proxy.fired(), 1, "{fault:?}");
         assert_eq!(observe(&world.backend(), &handle, &Cursor::default()).await.ended.how, End::Exited(7), "{fault:?}");
@@ -69,7 +52,7 @@ async fn a_launch_that_stays_in_doubt_is_found_and_one_that_never_arrived_is_rul
     for (fault, arrives) in [(Fault::LoseAnswer, true), (Fault::DropBefore, false)] {
         let world = World::new().await;
         let proxy = FaultProxy::start(&world.api.address);
-        let backend = world.backend_at(&proxy.url(), Duration::from_secs(60));
+        let backend = world.backend_at(&proxy.url(), PLACEMENT);
         // As before every launch; leaves the mark by which a launch can be ruled out later.
         assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
         let asked = SystemClock.now();

@@ -1,7 +1,8 @@
 //! The Nomad backend against a real server, with the shipped binary as the runner under raw_exec. What a formula did is read from the
 //! tally file that it writes itself.
 //!
-//! `world` is what each test stands on, `contract` what every backend must do, `launching` how a launch stays one, `ends` how runs end.
+//! `world` is what each test stands on, `contract` what every backend must do, `checking` what it finds beforehand, `launching` how a
+//! launch stays one, `watching` how many are followed, `logs` what arrives of their output, `ends` how they end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,11 +14,14 @@
 
 #[path = "../backend_contract/mod.rs"]
 mod backend_contract;
+mod checking;
 mod contract;
 mod ends;
 #[path = "../common/fault_proxy.rs"]
 mod fault_proxy;
 mod launching;
+mod logs;
 #[path = "../common/testbed.rs"]
 mod testbed;
+mod watching;
 mod world;

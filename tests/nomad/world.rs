@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::Duration;
 
 use dispatch::backend::nomad::client::{Client, ClientSettings, Registration, TokenSource};
@@ -20,6 +21,9 @@ use crate::testbed::{Api, Namespace, Testbed};
 pub(crate) const HELLO: &str = "echo hello; exit 7";
 
 pub(crate) const JOB: &str = "vault-runner";
+
+/// How long a run may wait for a place.
+pub(crate) const PLACEMENT: Duration = Duration::from_secs(60);
 
 /// What each test stands on.
 pub(crate) struct World {
@@ -76,8 +80,19 @@ impl World {
         .unwrap()
     }
 
+    /// From now on the dispatcher has a token of the shipped policy, and no other rights.
+    pub(crate) fn take_shipped_policy(&self) {
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/nomad-dispatcher.hcl");
+        let name = &self.namespace.name;
+        let rules = fs::read_to_string(policy).unwrap().replace("\"dispatch\"", &format!("\"{name}\""));
+        self.api.must("PUT", &format!("/v1/acl/policy/{name}"), Some(&json!({ "Name": name, "Rules": rules })));
+        let token = json!({ "Name": name, "Type": "client", "Policies": [name] });
+        let made = self.api.must("PUT", "/v1/acl/token", Some(&token));
+        fs::write(self.path("token"), made["SecretID"].as_str().unwrap()).unwrap();
+    }
+
     pub(crate) fn backend(&self) -> NomadBackend {
-        self.backend_at(&self.api.address, Duration::from_secs(60))
+        self.backend_at(&self.api.address, PLACEMENT)
     }
 
     pub(crate) fn backend_at(&self, address: &str, placement: Duration) -> NomadBackend {
@@ -135,6 +150,22 @@ impl World {
 /// The key of the n-th attempt.
 pub(crate) fn key(attempt: u32) -> LaunchKey {
     LaunchKey::of_action(&"a".parse().unwrap(), &BlobId::try_from("0".repeat(40)).unwrap(), attempt)
+}
+
+/// All of `futures`, at once.
+pub(crate) async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in futures.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if let Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 pub(crate) fn job_of(handle: &Handle) -> String {

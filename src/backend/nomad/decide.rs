@@ -30,7 +30,7 @@ pub(super) struct Shown<'a> {
     pub(super) job: JobStanding,
     /// In the order in which they were made.
     pub(super) allocations: &'a [Allocation],
-    /// Looked at only where there is no allocation.
+    /// Looked at where there is no allocation, or one that was to stop.
     pub(super) evaluations: &'a [Evaluation],
 }
 
@@ -88,7 +88,7 @@ pub(super) fn decide(shown: Shown<'_>) -> Verdict {
             JobStanding::Wanted | JobStanding::Stopped => Verdict::GoesOn,
         };
     }
-    settled(shown.allocations)
+    settled(shown)
 }
 
 fn forgotten() -> Fate {
@@ -184,12 +184,13 @@ fn over(fate: Fate, allocation: &Allocation, executions: usize) -> Verdict {
     })
 }
 
-fn settled(allocations: &[Allocation]) -> Verdict {
+fn settled(shown: Shown<'_>) -> Verdict {
+    let allocations = shown.allocations;
     let all = executions(allocations);
     let truth = all.iter().find(|execution| all.len() == 1 || !execution.was_fenced()).or(all.first());
     match (truth, allocations.last()) {
-        (Some(truth), _) => over(ended(truth), truth.allocation, all.len()),
-        (None, Some(last)) => over(not_started(allocations), last, 0),
+        (Some(truth), _) => over(ended(truth, shown.evaluations), truth.allocation, all.len()),
+        (None, Some(last)) => over(not_started(shown), last, 0),
         (None, None) => Verdict::Over(forgotten()),
     }
 }
@@ -203,19 +204,22 @@ fn node_lost(allocation: &Allocation) -> Fate {
 }
 
 /// Nothing says that a process existed. Of a client that was lost that proves nothing.
-fn not_started(allocations: &[Allocation]) -> Fate {
+fn not_started(shown: Shown<'_>) -> Fate {
+    let allocations = shown.allocations;
     if let Some(lost) = allocations.iter().find(|allocation| is_lost(allocation)) {
         return node_lost(lost);
     }
-    let failure = allocations.iter().flat_map(events).find(|event| is_setup_failure(event));
-    if let Some(event) = failure {
+    // What is being ended may fail to be set up as well; what came first is the reason.
+    let first = allocations.iter().flat_map(events).find(|event| is_setup_failure(event) || event.kind == "Killing");
+    if let Some(event) = first.filter(|event| is_setup_failure(event)) {
         let words = [&event.display_message, &event.kind].into_iter().find(|words| !words.is_empty());
         let node = allocations.first().map_or("", |allocation| allocation.node_name.as_str());
         let words = format!("it could not be set up on {node}: {}", words.map_or("", String::as_str));
         return Fate::new(End::NotStarted, Reason::SetupFailed, words);
     }
     let stopped = allocations.iter().find(|allocation| allocation.desired_status != "run");
-    let (reason, words) = stopped.map_or((Reason::SetupFailed, String::new()), why_stopped);
+    let (reason, words) =
+        stopped.map_or((Reason::SetupFailed, String::new()), |one| why_stopped(one, shown.evaluations));
     Fate::new(End::NotStarted, reason, format!("it was ended before it started{words}"))
 }
 
@@ -227,14 +231,16 @@ fn is_setup_failure(event: &TaskEvent) -> bool {
     }
 }
 
-/// Why the server wanted it stopped.
-fn why_stopped(allocation: &Allocation) -> (Reason, String) {
+/// Why the server wanted it stopped. `nomad alloc stop` leaves the same description as a drain; the evaluations tell them apart.
+fn why_stopped(allocation: &Allocation, evaluations: &[Evaluation]) -> (Reason, String) {
     let description = &allocation.desired_description;
-    let reason = if description.contains("being migrated") { Reason::Drained } else { Reason::StoppedInNomad };
+    let drained = evaluations.iter().any(|evaluation| evaluation.triggered_by == "node-drain");
+    let reason =
+        if drained && description.contains("being migrated") { Reason::Drained } else { Reason::StoppedInNomad };
     (reason, format!(" ({description})"))
 }
 
-fn ended(execution: &Execution<'_>) -> Fate {
+fn ended(execution: &Execution<'_>, evaluations: &[Evaluation]) -> Fate {
     let allocation = execution.allocation;
     if is_lost(allocation) {
         return node_lost(allocation);
@@ -248,7 +254,7 @@ fn ended(execution: &Execution<'_>) -> Fate {
     let stopped = execution.killed && allocation.desired_status != "run";
     let (reason, detail) = match (stopped, how) {
         (true, _) => {
-            let (reason, words) = why_stopped(allocation);
+            let (reason, words) = why_stopped(allocation, evaluations);
             (Some(reason), Some(format!("Nomad ended it{words}")))
         }
         (false, End::Unknown) => (Some(Reason::ExitUnknown), detail),
@@ -287,3 +293,6 @@ pub(super) fn why_unplaced(evaluations: &[Evaluation]) -> Option<String> {
     };
     Some(words)
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,8 +133,8 @@ impl Run<'_> {
         let read = || async {
             let job = client.job(id).await?;
             let allocations = client.allocations(id).await?;
-            let unplaced = job.is_some() && allocations.is_empty();
-            let evaluations = if unplaced { client.evaluations(id).await? } else { Vec::new() };
+            let unexplained = allocations.is_empty() || allocations.iter().any(|one| one.desired_status != "run");
+            let evaluations = if job.is_some() && unexplained { client.evaluations(id).await? } else { Vec::new() };
             Ok::<Look, ClientError>(Look { job, allocations, evaluations })
         };
         let look = persist(RetryPolicy::FOLLOW, read).await.map_err(|error| plainly(&error))?;

@@ -25,7 +25,7 @@ use crate::support::chain;
 use crate::support::retry::RetryPolicy;
 
 /// Logs followed at once. The rest of the client's connections is for the stream and for requests that end.
-const FOLLOWED: usize = 3;
+const FOLLOWED: usize = 2;
 
 /// How long a log is followed while others wait for their turn, at the least.
 const TURN: Duration = Duration::from_secs(1);

@@ -1,0 +1,56 @@
+//! What `check` finds.
+
+use dispatch::backend::Backend as _;
+use dispatch::support::checkup::{Finding, Standing};
+
+use crate::world::{JOB, PLACEMENT, World};
+
+fn at_least(findings: &[Finding], standing: Standing) -> Vec<(&str, &str)> {
+    let bad = findings.iter().filter(|finding| finding.standing >= standing);
+    bad.map(|finding| (finding.subject.as_str(), finding.evidence.as_str())).collect()
+}
+
+#[tokio::test]
+async fn with_the_shipped_policy_everything_is_found_good() {
+    let world = World::new().await;
+    world.take_shipped_policy();
+    let findings = world.backend().check().await;
+    assert_eq!(at_least(&findings, Standing::Warning), [], "{findings:#?}");
+    let subjects: Vec<&str> = findings.iter().map(|finding| finding.subject.as_str()).collect();
+    let expected = [
+        "nomad: leader",
+        "nomad: version",
+        "nomad: token",
+        "nomad: namespace",
+        "nomad: runs",
+        "nomad: job vault-runner",
+    ];
+    assert_eq!(subjects, expected);
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_registered_or_stopped_is_wrong_and_the_fix_is_named() {
+    let world = World::new().await;
+    world.namespace.must("DELETE", &format!("/v1/job/{JOB}"), None);
+    let findings = world.backend().check().await;
+    assert_eq!(at_least(&findings, Standing::Wrong), [("nomad: job vault-runner", "it is stopped")]);
+    assert!(findings.last().unwrap().fix.as_ref().unwrap().contains("dispatch jobs apply"));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_unreachable_and_nothing_more_is_asked() {
+    let world = World::new().await;
+    let findings = world.backend_at("http://127.0.0.1:9", PLACEMENT).check().await;
+    assert_eq!((findings.len(), findings[0].standing), (1, Standing::Unreachable), "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_is_wrong() {
+    let world = World::new().await;
+    std::fs::write(world.path("token"), "00000000-0000-0000-0000-000000000000").unwrap();
+    let findings = world.backend().check().await;
+    assert!(
+        at_least(&findings, Standing::Wrong).iter().any(|(subject, _)| *subject == "nomad: token"),
+        "{findings:#?}"
+    );
+}
