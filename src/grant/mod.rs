@@ -1,14 +1,12 @@
 //! What a run may know: secret providers behind one trait.
 //!
-//! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
-//! - [`seal`]: age itself: identities, sealing, opening (pure: bytes in, bytes out).
+//! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `support::seal` to decrypt and `value` whether the text is fit.
 //! - [`value`]: what may be a secret's value (pure).
 //!
 //! Admission asks `presence`, the dispatcher asks `mint` and `revoke`; nobody below knows of secrets.
 
 pub mod file;
 pub mod none;
-pub mod seal;
 pub mod value;
 
 use std::collections::BTreeSet;
@@ -21,8 +19,8 @@ use crate::runner::envelope::Handover;
 use crate::support::checkup::Finding;
 use crate::support::ids::{RunId, SecretName};
 
+pub use crate::support::seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
 pub use file::FileProvider;
-pub use seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
 
 /// Whether a secret can be granted, told without reading its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
