@@ -12,7 +12,7 @@ use super::{records, render, show};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::config::Config;
 use crate::dispatcher::lock::StateLock;
-use crate::dispatcher::sweep::{Mode, Places, kept, sweep};
+use crate::dispatcher::sweep::{Mode, Places, kept, sweep, sweep_adhoc};
 use crate::run::journal::read;
 use crate::run::log::LogStore;
 use crate::run::record::Run;
@@ -40,12 +40,14 @@ async fn collect(config: &Config, published: &[Run], before: Timestamp, mode: Mo
     let runs = config.state_dir.join("runs");
     let logs = LogStore::new(config.state_dir.join("logs"));
     let backend = local(&runs)?;
-    let swept = sweep(published, before, &Places { logs: &logs, runs, backend: &backend }, mode).await;
-    let kept = kept(&config.state_dir).map_err(|error| {
+    let mut swept = sweep(published, before, &Places { logs: &logs, runs, backend: &backend }, mode).await;
+    let unreadable = |error: std::io::Error| {
         CliError::new(Kind::Failed, "the state directory cannot be read")
             .caused_by(&error)
             .place(config.state_dir.display())
-    })?;
+    };
+    sweep_adhoc(&config.state_dir, before, opened, mode, &mut swept).await.map_err(unreadable)?;
+    let kept = kept(&config.state_dir).map_err(unreadable)?;
     let texts = |paths: Vec<std::path::PathBuf>| paths.iter().map(|path| path.display().to_string()).collect();
     let mut view = GcView {
         removed: texts(swept.removed),
@@ -64,9 +66,12 @@ async fn collect(config: &Config, published: &[Run], before: Timestamp, mode: Mo
 fn local(runs: &std::path::Path) -> Result<LocalBackend, CliError> {
     let failed =
         |error: std::io::Error| CliError::new(Kind::Failed, "the run directories cannot be used").caused_by(&error);
-    let executable = std::env::current_exe().map_err(failed)?;
-    let settings = LocalSettings { runs_dir: runs.to_owned(), executable, mounts: [].into() };
-    LocalBackend::new(settings).map_err(|error| failed(error).place(runs.display()))
+    opened(runs).map_err(|error| failed(error).place(runs.display()))
+}
+
+fn opened(runs: &std::path::Path) -> std::io::Result<LocalBackend> {
+    let executable = std::env::current_exe()?;
+    LocalBackend::new(LocalSettings { runs_dir: runs.to_owned(), executable, mounts: [].into() })
 }
 
 /// Packs the mirror, which only one process may write to: never beside a running dispatcher.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::runner::redact_client::{AddError, DEFAULT_NAME, SOCKET_VARIABLE, add_from};
-use crate::runner::{self, RunnerOptions, Source};
+use crate::runner::{self, Output, RunnerOptions, Source};
 
 /// Flags of `dispatch runner`.
 #[derive(Debug, Args)]
@@ -20,6 +20,12 @@ pub(super) struct RunnerArgs {
     /// The marker file that only one execution can create.
     #[arg(long, value_name = "FILE")]
     fence: PathBuf,
+    /// Keeps the events in this file too; of a long stream the beginning and the end.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Waits up to a second at the end, for a log on standard output that would miss the last lines.
+    #[arg(long)]
+    linger: bool,
 }
 
 impl RunnerArgs {
@@ -29,6 +35,8 @@ impl RunnerArgs {
             envelope: self.envelope.map_or(Source::Stdin, Source::File),
             workdir: self.workdir,
             fence: self.fence,
+            events: self.events,
+            output: if self.linger { Output::Lossy } else { Output::Faithful },
         })
     }
 }

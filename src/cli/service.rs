@@ -28,6 +28,10 @@ use crate::support::clock::{Clock as _, SystemClock};
 /// Threads that serve runs, the ops repo and the socket. Two keep one slow step from holding up the rest.
 const WORKERS: usize = 2;
 
+/// Threads at most for what waits for a disk: run directories, mounts, secrets in files. Each that there ever was keeps a heap of
+/// its own (glibc), so that the runtime's usual 512 would leave megabytes behind after a burst of runs.
+const DISK_WORKERS: usize = 8;
+
 /// `dispatch run`
 ///
 /// # Errors
@@ -45,6 +49,7 @@ pub(super) fn run(arguments: &RunArgs, invocation: &mut Invocation) -> Result<Ex
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .max_blocking_threads(DISK_WORKERS)
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Kind::Failed, "cannot start the runtime").caused_by(&error))

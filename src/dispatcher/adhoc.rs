@@ -1,7 +1,8 @@
 //! A run of a file that is not from the ops repo, for trying things out: `dispatch once --action FILE`.
 //!
 //! It has a state directory of its own, with a journal of its own, and goes through the same [`life`](crate::run::life) as every
-//! run. There is no outbox in it: its result is shown and never published. What it leaves behind is removed with it.
+//! run. There is no outbox in it: its result is shown and never published. What it leaves behind is removed with it, also after
+//! an error, unless something of it may still go on; then [`super::sweep`] removes it later.
 
 use std::fs::DirBuilder;
 use std::future::Future;
@@ -13,19 +14,22 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::lock::{LockError, StateLock};
 use super::start::{self, JOURNAL, StartError, Surroundings};
 use crate::admission::Admitted;
+use crate::backend::BackendError;
 use crate::config::Config;
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
 use crate::run::log::{LogError, LogReader, Part};
 use crate::run::record::Run;
 use crate::run::step::{Request, Step, StopCause};
+use crate::support::chain;
 use crate::support::ids::RunId;
 use crate::support::watch::{Watched, Watcher};
 
-/// Where these runs have their state directories.
-const FOLDER: &str = "adhoc";
+/// Where, in the state directory, these runs have state directories of their own.
+pub(super) const FOLDER: &str = "adhoc";
 
 /// Why a file could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +49,20 @@ pub enum AdhocError {
     /// Its journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Its state directory is somebody else's.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A step of its life.
-    #[error("the run could not be taken to its end; what it left is in {}", .kept.display())]
-    Life {
+    #[error("the run could not be taken to its end")]
+    Life(#[source] Box<LifeError>),
+    /// Something of it may still go on, after this.
+    #[error("the run may still go on; what it has is in {}, and `dispatch gc` removes it after `limits.keep_days`", .kept.display())]
+    Left {
         /// Its state directory, which is kept.
         kept: PathBuf,
-        /// Why.
+        /// What went wrong.
         #[source]
-        source: Box<LifeError>,
+        source: Box<AdhocError>,
     },
     /// Its log.
     #[error(transparent)]
@@ -71,6 +81,8 @@ pub struct Adhoc {
     world: World,
     run: RunId,
     folder: TempDir,
+    /// Held as long as this process is there to look after the run.
+    _lock: StateLock,
 }
 
 impl Adhoc {
@@ -87,6 +99,8 @@ impl Adhoc {
         let failed = |source| AdhocError::Folder { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&path).map_err(failed)?;
+        let lock =
+            StateLock::take(folder.path(), &format!("`dispatch once --action`, process {}", std::process::id()))?;
         DirBuilder::new().mode(0o700).create(folder.path().join("logs")).map_err(failed)?;
         let config = Config { state_dir: folder.path().to_owned(), ..config.clone() };
         let journal = Journal::open(&folder.path().join(JOURNAL), Arc::clone(&surroundings.clock))?;
@@ -100,7 +114,7 @@ impl Adhoc {
         };
         journal.step(&run, Step::See { request, asked_by: None }).await?;
         journal.step(&run, Step::Admit { admitted }).await?;
-        Ok(Self { world, run, folder })
+        Ok(Self { world, run, folder, _lock: lock })
     }
 
     /// Runs it, and hands what it prints to `print` as it comes. When `interrupt` is over, the run is cancelled and its end is
@@ -113,19 +127,42 @@ impl Adhoc {
         interrupt: impl Future<Output = ()>,
         mut print: impl FnMut(&[u8]),
     ) -> Result<Run, AdhocError> {
-        let driven = self.to_its_end(interrupt, &mut print).await;
-        if let Err(AdhocError::Life { .. }) = &driven {
-            self.folder.disable_cleanup(true);
+        let error = match self.whole(interrupt, &mut print).await {
+            Ok(run) => return Ok(run),
+            Err(error) => error,
+        };
+        match self.end().await {
+            Ok(()) => Err(error),
+            Err(still_there) => {
+                tracing::warn!(run = %self.run, "not ended: {}", chain::words(&still_there));
+                self.folder.disable_cleanup(true);
+                Err(AdhocError::Left { kept: self.folder.path().to_owned(), source: Box::new(error) })
+            }
         }
-        if let Driven::Returned { message, .. } = driven? {
+    }
+
+    async fn whole(
+        &self,
+        interrupt: impl Future<Output = ()>,
+        print: &mut impl FnMut(&[u8]),
+    ) -> Result<Run, AdhocError> {
+        if let Driven::Returned { message, .. } = self.to_its_end(interrupt, print).await? {
             return Err(AdhocError::NotLaunched { message });
         }
         let run = self.row().await?;
-        if let Err(error) = clear_up(&self.world, &run).await {
-            self.folder.disable_cleanup(true);
-            return Err(self.stuck(error));
-        }
+        clear_up(&self.world, &run).await.map_err(stuck)?;
         Ok(run)
+    }
+
+    /// Removes what the launch made, after an error; a run that is not over is asked to stop, and stays.
+    async fn end(&self) -> Result<(), BackendError> {
+        for backend in self.world.backends.values() {
+            for found in backend.list().await?.into_iter().filter(|found| found.run == self.run) {
+                backend.cancel(&found.handle).await?;
+                backend.remove(&found.handle).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn to_its_end(
@@ -153,17 +190,17 @@ impl Adhoc {
             }
         };
         tail.print(Part::All, print)?;
-        driven.map_err(|error| self.stuck(error))
-    }
-
-    fn stuck(&self, error: LifeError) -> AdhocError {
-        AdhocError::Life { kept: self.folder.path().to_owned(), source: Box::new(error) }
+        driven.map_err(stuck)
     }
 
     async fn row(&self) -> Result<Run, AdhocError> {
         let row = self.world.journal.run(&self.run).await?;
         row.ok_or_else(|| JournalError::NoSuchRun(self.run.clone()).into())
     }
+}
+
+fn stuck(error: LifeError) -> AdhocError {
+    AdhocError::Life(Box::new(error))
 }
 
 /// The log of the run while it grows.

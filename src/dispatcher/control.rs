@@ -129,6 +129,9 @@ impl Dispatcher {
         let request = self.standing_request(&latest).await?;
         let next = RunId::new(latest.id.action().clone(), latest.id.attempt() + 1);
         let step = Step::See { request, asked_by: Some("control socket".to_owned()) };
+        let _turn = self.pickup.recording.lock().await;
+        let noted = self.pickup.note_attempt(next.action()).await;
+        noted.map_err(|error| Refusal::new(Code::Internal, chain::words(&error)))?;
         let asked = self.crew.world().journal.step(&next, step).await;
         // Also after a failure: it may have been recorded all the same.
         self.wakes.judge.notify_one();

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::queue::{Candidate, Capacity, Claim, Decision, decide};
 use crate::action::reason::Reason;
-use crate::run::life::{Driven, Wishes, World, clear_up, drive, take_back};
+use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive, take_back};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::ids::RunId;
@@ -48,12 +48,18 @@ enum Upkeep {
 /// A run that is being driven.
 #[derive(Debug)]
 struct Active {
-    /// Its slot and what it claims, where it holds one.
-    holds: Option<(u32, Claim)>,
+    /// What it holds while it is driven.
+    holds: Option<Holds>,
+    /// Why it stands still, where it does: nothing can be done for it until a person acts. It has no slot then.
+    parked: Option<Held>,
     stop: watch::Sender<bool>,
     /// Somebody wanted it driven while it was: once more, then, for its row may have changed behind the last look at it.
     again: bool,
 }
+
+/// A slot, and what its run claims beside it. One that stands still has given its slot back and keeps its claims: it may go
+/// on where nobody sees it, and what must not run beside it must not run now either.
+type Holds = (Option<u32>, Claim);
 
 /// An admitted run that waits for its turn.
 #[derive(Debug, Clone)]
@@ -63,6 +69,12 @@ struct Queued {
     held: Option<Held>,
     /// It was returned to the queue and is not tried again before then.
     not_until: Option<Instant>,
+}
+
+impl Active {
+    fn slot(&self) -> Option<u32> {
+        self.holds.as_ref().and_then(|(slot, _)| *slot)
+    }
 }
 
 /// The runs that are being driven, and those that wait for their turn.
@@ -102,7 +114,7 @@ impl Crew {
 
     /// How many runs hold a slot.
     pub fn running(&self) -> usize {
-        locked(&self.active).values().filter(|active| active.holds.is_some()).count()
+        locked(&self.active).values().filter(|active| active.slot().is_some()).count()
     }
 
     /// Changes whenever a run is over or its result was published.
@@ -110,9 +122,9 @@ impl Crew {
         self.news.subscribe()
     }
 
-    /// Whether nothing is being driven or cleared up.
+    /// Whether nothing is being driven. A run that stands still until a person acts is not.
     pub fn is_idle(&self) -> bool {
-        locked(&self.active).is_empty()
+        locked(&self.active).values().all(|active| active.parked.is_some())
     }
 
     /// Whether the run is being driven or waits for its turn.
@@ -124,6 +136,12 @@ impl Crew {
     pub fn waits(&self) -> BTreeMap<RunId, Held> {
         let queued = locked(&self.queued);
         queued.iter().filter_map(|(run, queued)| Some((run.clone(), queued.held.clone()?))).collect()
+    }
+
+    /// Why runs that were launched stand still until a person acts.
+    pub fn parked(&self) -> BTreeMap<RunId, Held> {
+        let active = locked(&self.active);
+        active.iter().filter_map(|(run, active)| Some((run.clone(), active.parked.clone()?))).collect()
     }
 
     /// How many admitted runs wait for their turn.
@@ -144,14 +162,14 @@ impl Crew {
 
     /// Takes up a run where its row says it stands: after a start, and to settle what needs no slot.
     pub fn take_up(self: &Arc<Self>, run: &Run) {
-        let holds = run.state.holds_slot().then(|| (run.slot.unwrap_or_else(|| self.lowest_free()), claim_of(run)));
+        let slot = || run.slot.unwrap_or_else(|| self.lowest_free());
+        let holds = run.state.holds_slot().then(|| (Some(slot()), claim_of(run)));
         self.spawn(run.id.clone(), holds);
     }
 
     fn lowest_free(&self) -> u32 {
         let active = locked(&self.active);
-        let taken: Vec<u32> =
-            active.values().filter_map(|active| active.holds.as_ref().map(|(slot, _)| *slot)).collect();
+        let taken: Vec<u32> = active.values().filter_map(Active::slot).collect();
         (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
@@ -160,8 +178,7 @@ impl Crew {
         let now = Instant::now();
         let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
         let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
-        let holding: Vec<(u32, Claim)> =
-            locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let holding: Vec<Holds> = locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
         let mut begun = 0;
         for decision in decide(candidates, &holding, capacity) {
             match decision {
@@ -178,7 +195,7 @@ impl Crew {
 
     fn begin(self: &Arc<Self>, run: &RunId, slot: u32) -> bool {
         let Some(queued) = locked(&self.queued).remove(run) else { return false };
-        self.spawn(run.clone(), Some((slot, queued.candidate.claim)));
+        self.spawn(run.clone(), Some((Some(slot), queued.candidate.claim)));
         true
     }
 
@@ -196,8 +213,8 @@ impl Crew {
         self.tasks.wait().await;
     }
 
-    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<(u32, Claim)>) {
-        let slot = holds.as_ref().map_or(0, |(slot, _)| *slot);
+    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<Holds>) {
+        let slot = holds.as_ref().and_then(|(slot, _)| *slot).unwrap_or(0);
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
         match locked(&self.active).entry(id.clone()) {
@@ -207,7 +224,7 @@ impl Crew {
                 driven.holds = driven.holds.take().or(holds);
                 return;
             }
-            Entry::Vacant(place) => _ = place.insert(Active { holds, stop, again: false }),
+            Entry::Vacant(place) => _ = place.insert(Active { holds, parked: None, stop, again: false }),
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -231,7 +248,7 @@ impl Crew {
         match active.get_mut(id) {
             Some(driven) if driven.again && !*self.detach.borrow() => {
                 driven.again = false;
-                Some(driven.holds.as_ref().map_or(0, |(slot, _)| *slot))
+                Some(driven.slot().unwrap_or(0))
             }
             _ => {
                 active.remove(id);
@@ -247,6 +264,15 @@ impl Crew {
             match drive(&self.world, id, slot, &mut wishes).await {
                 Ok(Driven::Settled | Driven::Detached) => return,
                 Ok(Driven::Returned { reason, message }) => return self.note_returned(id, reason, message).await,
+                Err(error @ LifeError::NoSuchBackend { .. }) => {
+                    self.park(id, error.to_string());
+                    tokio::select! {
+                        _ = wishes.stop.wait_for(|wanted| *wanted) => {}
+                        _ = wishes.detach.wait_for(|wanted| *wanted) => return,
+                    }
+                    self.unpark(id);
+                    continue;
+                }
                 Err(error) => tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again"),
             }
             let pause = delays.next().unwrap_or(STEP.cap);
@@ -254,6 +280,24 @@ impl Crew {
                 () = sleep(pause) => {}
                 _ = wishes.detach.wait_for(|wanted| *wanted) => return,
             }
+        }
+    }
+
+    /// Nothing can be done for the run: it gives its slot back, and says why it stands still.
+    fn park(&self, id: &RunId, message: String) {
+        tracing::warn!(run = %id, "stands still: {message}");
+        if let Some(active) = locked(&self.active).get_mut(id) {
+            active.parked = Some(Held { reason: Reason::BackendUnavailable, message, until: None });
+            active.holds.iter_mut().for_each(|(slot, _)| *slot = None);
+        }
+        self.news.send_replace(());
+        self.wakes.queue.notify_one();
+        self.wakes.outbox.notify_one();
+    }
+
+    fn unpark(&self, id: &RunId) {
+        if let Some(active) = locked(&self.active).get_mut(id) {
+            active.parked = None;
         }
     }
 

@@ -1,16 +1,18 @@
 //! The outbox: brings settled results to the ops repo, whatever is ready as one commit, for as long as it takes.
 //!
 //! A result that stands there already is recognised (a push that timed out may have been accepted); a different one is never
-//! overwritten, but for that of an earlier attempt which this dispatcher itself wrote: ours is then kept aside and reported.
+//! overwritten, but for that of an earlier attempt at the same action: ours is then kept aside and reported.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::action::reason::Reason;
+use crate::action::result::ActionResult;
 use crate::ops::{Blob, Mirror, NewFile, OpsError, PublishError};
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::{Outcome, Run};
 use crate::run::state::State;
-use crate::run::step::Step;
+use crate::run::step::{Finish, Step};
 use crate::support::ids::{BlobId, CommitId, RunId};
 use crate::support::{durable, fault};
 
@@ -81,6 +83,17 @@ enum Fate {
     Write,
     Stands,
     KeepAside,
+}
+
+/// Whether the attempt did not begin since a result stood there that its journal does not know of.
+fn gave_way(attempt: &Run) -> bool {
+    matches!(attempt.finish, Some(Finish::NotStarted { reason: Reason::ForeignResult, .. }))
+}
+
+/// Whether the result is of the same action, by its own word, and of an attempt before `run`.
+fn says_earlier_attempt(run: &RunId, result: &[u8]) -> bool {
+    let result: Option<ActionResult> = serde_json::from_slice(result).ok();
+    result.is_some_and(|result| result.id == run.action().as_str() && result.attempt < run.attempt())
 }
 
 impl Outbox {
@@ -193,10 +206,19 @@ impl Outbox {
         Ok(fates)
     }
 
+    /// Whether what stands is the result of the attempt before, which ours is there to replace. That the journal has it proves
+    /// it. Where the journal was lost or is older than that, what stands must say so itself, and somebody must have let this
+    /// attempt in over it: the journal of before, under which the run was launched that was found running; or a person, who was
+    /// told that it stands there (the attempt before did not begin for that reason) and asked for another one.
     async fn is_earlier_attempt(&self, run: &Run, standing: &[u8]) -> Result<bool, OutboxError> {
         let Some(earlier) = run.id.attempt().checked_sub(1).filter(|attempt| *attempt > 0) else { return Ok(false) };
         let before = self.journal.run(&RunId::new(run.id.action().clone(), earlier)).await?;
-        Ok(before.and_then(|run| run.outcome).is_some_and(|outcome| outcome.result.as_bytes() == standing))
+        let is_ours = |before: &&Run| before.published.is_some() && before.kept_aside.is_none();
+        if let Some(outcome) = before.as_ref().filter(is_ours).and_then(|before| before.outcome.as_ref()) {
+            return Ok(outcome.result.as_bytes() == standing);
+        }
+        let let_in = run.was_found_running() || before.as_ref().is_some_and(gave_way);
+        Ok(let_in && says_earlier_attempt(&run.id, standing))
     }
 
     async fn record(

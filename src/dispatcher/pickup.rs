@@ -5,6 +5,9 @@
 //! [`requests`], which is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
 
 use crate::action::result::ActionResult;
 use crate::backend::BackendError;
@@ -70,6 +73,9 @@ pub struct Pickup {
     pub paths: ResultPaths,
     /// What "only forward" means.
     pub line: Line,
+    /// Held while what stands in the ops repo is recorded, and while another attempt is asked for: which attempt the standing
+    /// result is of must be known of every attempt that may begin.
+    pub recording: Arc<Mutex<()>>,
 }
 
 /// When a head goes on from the one before it.
@@ -146,6 +152,7 @@ impl Pickup {
     /// results come first, each portion by itself, since that they stand there is true whatever follows; what is new, and how far
     /// was looked, is one record.
     async fn take_in(&self, last: Option<&CommitId>, head: CommitId) -> Result<Look, PickupError> {
+        let _turn = self.recording.lock().await;
         let folders = [self.paths.actions.as_str(), ResultPaths::DATED_FOLDER];
         let changes = self.mirror.printed_changes(last, &head, &folders).await?;
         for portion in changes.portions(PORTION) {
@@ -208,6 +215,17 @@ impl Pickup {
             result.attempt = self.attempt_of(result).await?;
         }
         Ok(())
+    }
+
+    /// Notes of which attempt the result of `action` is, where one stands: another attempt is about to be asked for.
+    ///
+    /// # Errors
+    /// [`PickupError`]: nothing was recorded.
+    pub async fn note_attempt(&self, action: &ActionId) -> Result<(), PickupError> {
+        let standing = self.journal.standing(vec![action.to_string()]).await?.into_iter().flatten().next();
+        let Some(mut result) = standing.filter(|result| result.attempt == 0) else { return Ok(()) };
+        result.attempt = self.attempt_of(&result).await?;
+        Ok(self.journal.sight(Sighting { results: vec![result], ..Sighting::default() }).await?)
     }
 
     /// The attempt that a standing result is of. One that is no result of ours stands for all of them.

@@ -191,8 +191,8 @@ impl Preview {
     /// The journal.
     pub fn queues(&self, admitted: &Admitted) -> Result<Option<String>, PreviewError> {
         let unfinished = self.journal.ask(read::unfinished)?.unwrap_or_default();
-        let holding = |run: &Run| run.state.holds_slot().then(|| (run.slot.unwrap_or_default(), claim_of(run)));
-        let active: Vec<(u32, Claim)> = unfinished.iter().filter_map(holding).collect();
+        let holding = |run: &Run| run.state.holds_slot().then(|| (run.slot.or(Some(0)), claim_of(run)));
+        let active: Vec<(Option<u32>, Claim)> = unfinished.iter().filter_map(holding).collect();
         let candidate = Candidate { claim: claim(admitted), priority: admitted.priority, order: i64::MAX };
         let decisions = decide(vec![candidate], &active, &self.settings.capacity);
         Ok(decisions.into_iter().find_map(|decision| match decision {

@@ -68,9 +68,9 @@ pub enum Decision {
     },
 }
 
-/// Decides for all candidates, given what runs already (with its slot). Slots are stable: the lowest free one is taken, and
-/// runs that were adopted keep theirs, also beyond the capacity.
-pub fn decide(mut candidates: Vec<Candidate>, active: &[(u32, Claim)], capacity: &Capacity) -> Vec<Decision> {
+/// Decides for all candidates, given what runs already, each with its slot where it holds one. Slots are stable: the lowest
+/// free one is taken, and runs that were adopted keep theirs, also beyond the capacity.
+pub fn decide(mut candidates: Vec<Candidate>, active: &[(Option<u32>, Claim)], capacity: &Capacity) -> Vec<Decision> {
     candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.priority), candidate.order));
     let mut taken = Taken::of(active);
     candidates.into_iter().map(|candidate| taken.decide(candidate.claim, capacity)).collect()
@@ -84,9 +84,9 @@ struct Taken {
 }
 
 impl Taken {
-    fn of(active: &[(u32, Claim)]) -> Self {
+    fn of(active: &[(Option<u32>, Claim)]) -> Self {
         Self {
-            slots: active.iter().map(|(slot, _)| *slot).collect(),
+            slots: active.iter().filter_map(|(slot, _)| *slot).collect(),
             claims: active.iter().map(|(_, claim)| claim.clone()).collect(),
         }
     }
@@ -186,8 +186,17 @@ mod tests {
 
     #[test]
     fn the_lowest_free_slot_is_taken() {
-        let active = [(0, claim("a")), (2, claim("b"))];
+        let active = [(Some(0), claim("a")), (Some(2), claim("b"))];
         assert_eq!(begun(&decide(vec![candidate("c", 50, 1)], &active, &slots(4))), [("c".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn one_without_a_slot_still_has_its_key_and_takes_nobodys_slot() {
+        let keyed = |name: &str| Claim { concurrency_key: Some("deploy-prod".to_owned()), ..claim(name) };
+        let same_key = Candidate { claim: keyed("b"), priority: 50, order: 1 };
+        let decisions = decide(vec![same_key, candidate("c", 50, 2)], &[(None, keyed("a"))], &slots(1));
+        assert_eq!(begun(&decisions), [("c".to_owned(), 0)]);
+        assert!(matches!(&decisions[0], Decision::Wait { reason: Reason::KeyBusy, .. }));
     }
 
     #[test]
@@ -210,7 +219,7 @@ mod tests {
         capacity.formula.insert("release".parse().unwrap(), 3);
         let mut limited = candidate("b", 50, 1);
         limited.claim.formula_limit = Some(1);
-        let decisions = decide(vec![limited], &[(0, claim("a"))], &capacity);
+        let decisions = decide(vec![limited], &[(Some(0), claim("a"))], &capacity);
         assert!(matches!(&decisions[0], Decision::Wait { reason: Reason::FormulaBusy, .. }));
     }
 

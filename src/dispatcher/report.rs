@@ -17,7 +17,7 @@ use super::pickup::HEAD;
 /// How many waiting runs `dispatch status` names; `dispatch list` names all.
 const WAITING_SHOWN: usize = 50;
 
-/// A run as it is shown. `held` is why it waits for its turn, as the dispatcher knows it.
+/// A run as it is shown. `held` is why it waits for its turn or stands still, as the dispatcher knows it.
 pub fn run_view(run: &Run, held: Option<&Held>) -> RunView {
     let result = run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<ActionResult>(&outcome.result).ok());
     let admitted = run.admitted.as_deref();
@@ -29,7 +29,7 @@ pub fn run_view(run: &Run, held: Option<&Held>) -> RunView {
         run: run.id.to_string(),
         action: run.id.action().to_string(),
         attempt: run.id.attempt(),
-        state: word(run, result.as_ref()).to_owned(),
+        state: if held.is_some() && run.state.holds_slot() { "held" } else { word(run, result.as_ref()) }.to_owned(),
         reason: why.as_ref().map(|(reason, _)| reason.to_string()),
         message: why.map(|(_, message)| message),
         tier: admitted.map(|admitted| admitted.tier.to_string()),
@@ -94,7 +94,9 @@ impl Dispatcher {
     /// Any failure to read the journal.
     pub async fn status(&self) -> Result<StatusView, JournalError> {
         let journal = &self.crew.world().journal;
-        let (unfinished, waits) = (self.unfinished().await?, self.crew.waits());
+        let (unfinished, parked) = (self.unfinished().await?, self.crew.parked());
+        let mut waits = self.crew.waits();
+        waits.extend(parked.clone());
         let mut troubles = self.troubles.all();
         let view = |run: &Run| run_view(run, waits.get(&run.id));
         let waiting = unfinished.iter().filter(|run| matches!(run.state, State::Seen | State::Admitted));
@@ -122,6 +124,7 @@ impl Dispatcher {
             problems: troubles
                 .into_iter()
                 .map(|(part, words)| format!("{part}: {words}"))
+                .chain(parked.into_values().map(|held| held.message))
                 .chain(self.crew.world().secrets.troubles().into_iter().map(|words| format!("secrets: {words}")))
                 .collect(),
         })

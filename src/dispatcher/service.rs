@@ -13,10 +13,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Dispatcher;
 use super::outbox::Flushed;
 use super::pickup::Look;
+use crate::ops::Clutter;
 use crate::run::journal::JournalError;
 use crate::run::state::State;
-use crate::support::chain;
 use crate::support::retry::RetryPolicy;
+use crate::support::{chain, fault};
 
 /// Looks again at requests that wait for something that does not announce itself: a secret, a server.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ impl Dispatcher {
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
             tokio::spawn(Arc::clone(&self).keep_beginning()),
+            tokio::spawn(Arc::clone(&self).keep_tidy()),
         ];
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let mut draining = self.draining.subscribe();
@@ -67,17 +69,35 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Waits until nothing runs and every result is in the ops repo.
+    /// Waits until nothing runs and every result is in the ops repo, or is refused there until a person acts: to wait for
+    /// that person would keep a service manager waiting, and the results are safe in the journal.
     async fn drained(&self) {
         let mut news = self.crew.news();
+        let mut delays = RetryPolicy::OPS.delays();
         loop {
             news.mark_unchanged();
-            let settled = self.journal().in_state(State::Settled).await;
-            if self.crew.is_idle() && settled.is_ok_and(|runs| runs.is_empty()) {
-                return;
+            if !self.crew.is_idle() {
+                // The sender lives in the crew, which outlives this.
+                drop(news.changed().await);
+                continue;
             }
-            // The sender lives in the crew, which outlives this.
-            drop(news.changed().await);
+            match self.flush().await {
+                Ok(Flushed::Nothing) => return,
+                Ok(Flushed::Published(_)) => {}
+                Ok(Flushed::Refused(why)) => return self.tell_unpublished(&why).await,
+                Ok(Flushed::TryAgain(_)) | Err(_) => sleep(delays.next().unwrap_or(RetryPolicy::OPS.cap)).await,
+            }
+        }
+    }
+
+    /// Says which results this dispatcher leaves behind unpublished.
+    async fn tell_unpublished(&self, why: &str) {
+        for run in self.journal().in_state(State::Settled).await.unwrap_or_default() {
+            tracing::error!(
+                run = %run.id,
+                "its result is left unpublished: the ops repo refuses it ({why}); it is in the journal and goes out with \
+                 the next start at which it may"
+            );
         }
     }
 
@@ -148,6 +168,23 @@ impl Dispatcher {
             tokio::select! {
                 () = self.wakes.queue.notified() => {}
                 () = sleep_until(at) => {}
+            }
+        }
+    }
+
+    /// Packs the mirror once in many new heads, while nothing runs.
+    async fn keep_tidy(self: Arc<Self>) {
+        let mirror = &self.pickup.mirror;
+        loop {
+            sleep(Duration::from_secs(fault::seconds_per_minute())).await;
+            match mirror.clutter() {
+                Clutter::Overdue => {}
+                Clutter::Much if self.crew.is_idle() && self.crew.queued() == 0 => {}
+                Clutter::Much | Clutter::Little => continue,
+            }
+            match mirror.tidy().await {
+                Ok(()) => tracing::debug!("the mirror is packed"),
+                Err(error) => tracing::warn!("the mirror is not packed: {}", chain::words(&error)),
             }
         }
     }

@@ -106,7 +106,8 @@ impl Dispatcher {
         check(&world).await?;
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
-        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths: world.paths.clone(), line };
+        let (paths, recording) = (world.paths.clone(), Arc::default());
+        let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths, line, recording };
         let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world));
         let aside = state_dir.join("kept-aside");
         Ok(Arc::new(Self {

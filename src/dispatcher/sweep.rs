@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::adhoc;
+use super::lock::StateLock;
 use crate::backend::Backend;
+use crate::backend::local::LocalBackend;
 use crate::run::log::LogStore;
 use crate::run::record::Run;
 use crate::run::state::State;
@@ -70,6 +73,47 @@ pub async fn sweep(runs: &[Run], before: Timestamp, places: &Places<'_>, mode: M
     swept
 }
 
+/// Removes the folders of runs of files (`dispatch once --action`) that were cut short before `before`, with what `backend`, which
+/// is the one in such a folder, made there. One that goes on keeps its folder.
+///
+/// # Errors
+/// The folder of these folders cannot be read.
+pub async fn sweep_adhoc(
+    state_dir: &Path,
+    before: Timestamp,
+    backend: impl Fn(&Path) -> io::Result<LocalBackend>,
+    mode: Mode,
+    swept: &mut Swept,
+) -> io::Result<()> {
+    for folder in list(&state_dir.join(adhoc::FOLDER))? {
+        let changed = fs::symlink_metadata(&folder)?.modified()?;
+        if Timestamp::try_from(changed).is_ok_and(|changed| changed >= before) {
+            continue;
+        }
+        // Whoever holds it looks after the run.
+        let Ok(_lock) = StateLock::take(&folder, &format!("`dispatch gc`, process {}", std::process::id())) else {
+            continue;
+        };
+        let bytes = size(&folder).unwrap_or(0);
+        let done = match mode {
+            Mode::DryRun => Ok(()),
+            Mode::Remove => match backend(&folder.join("runs")) {
+                Ok(backend) => remove_adhoc(&folder, &backend).await,
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        swept.note(folder, bytes, done);
+    }
+    Ok(())
+}
+
+async fn remove_adhoc(folder: &Path, backend: &LocalBackend) -> Result<(), String> {
+    for found in backend.list().await.map_err(|error| chain::words(&error))? {
+        backend.remove(&found.handle).await.map_err(|error| chain::words(&error))?;
+    }
+    fs::remove_dir_all(folder).map_err(|error| error.to_string())
+}
+
 impl Swept {
     fn note(&mut self, path: PathBuf, bytes: u64, done: Result<(), String>) {
         match done {
@@ -93,6 +137,14 @@ fn size(path: &Path) -> Option<u64> {
     Some(fs::read_dir(path).map_or(0, |entries| entries.filter_map(inner).sum()))
 }
 
+/// What stands in a folder; nothing where there is none.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+    }
+}
+
 /// What stands in the state directory for a person to look at; never removed here.
 ///
 /// # Errors
@@ -100,12 +152,6 @@ fn size(path: &Path) -> Option<u64> {
 pub fn kept(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let is_damaged =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("journal.db.damaged-"));
-    let list = |folder: &Path| -> io::Result<Vec<PathBuf>> {
-        match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            entries => entries?.map(|entry| Ok(entry?.path())).collect(),
-        }
-    };
     let mut kept: Vec<PathBuf> = list(state_dir)?.into_iter().filter(is_damaged).collect();
     kept.extend(list(&state_dir.join("kept-aside"))?);
     kept.sort();

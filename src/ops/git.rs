@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use super::credential::Login;
 use super::environment::{self, Setting, Variables};
 use super::error::OpsError;
+use super::reader::Reader;
 
 /// How long one git process may take.
 #[derive(Debug, Clone, Copy)]
@@ -27,19 +28,22 @@ pub struct Deadlines {
     pub ask: Duration,
     /// Fetching and pushing.
     pub transfer: Duration,
+    /// How long a git that answers questions is kept without one.
+    pub idle: Duration,
 }
 
 impl Default for Deadlines {
     /// A first fetch of a large ops repo over a slow line takes minutes; everything else is a matter of milliseconds.
     fn default() -> Self {
-        Self { local: Duration::from_secs(120), ask: Duration::from_secs(30), transfer: Duration::from_secs(600) }
+        let [local, ask, transfer, idle] = [120, 30, 600, 2].map(Duration::from_secs);
+        Self { local, ask, transfer, idle }
     }
 }
 
-/// The oldest git that verifies SSH signatures at the time of the commit.
-const NEEDED: (u32, u32) = (2, 35);
+/// The oldest git whose `cat-file` takes commands; it also verifies SSH signatures at the time of the commit.
+const NEEDED: (u32, u32) = (2, 36);
 /// The bound of an answer where nothing else is said: a listing of a million files stays under it.
-const ANSWER_LIMIT: usize = 256 << 20;
+pub(super) const ANSWER_LIMIT: usize = 256 << 20;
 /// How much of stderr is kept, from its end.
 const STDERR_LIMIT: usize = 4096;
 
@@ -53,6 +57,7 @@ pub(super) struct Git {
     environment: Variables,
     deadlines: Deadlines,
     started: AtomicU64,
+    reader: Reader,
 }
 
 /// One call of git, being put together.
@@ -174,12 +179,27 @@ impl Git {
     pub(super) fn new(folder: &Path, deadlines: Deadlines) -> Self {
         let environment = environment::base(&folder.join("home"), &|name| std::env::var_os(name));
         let program = found("git", &environment);
-        Self { program, folder: folder.to_owned(), environment, deadlines, started: AtomicU64::new(0) }
+        Self {
+            program,
+            folder: folder.to_owned(),
+            environment,
+            deadlines,
+            started: AtomicU64::new(0),
+            reader: Reader::default(),
+        }
     }
 
     /// The repository.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub(super) fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     /// How many processes were started so far.
@@ -194,7 +214,7 @@ impl Git {
         let found = text.split_whitespace().nth(2).unwrap_or_default();
         let mut numbers = found.split('.').map_while(|n| n.parse::<u32>().ok());
         if (numbers.next(), numbers.next()) < (Some(NEEDED.0), Some(NEEDED.1)) {
-            return Err(OpsError::TooOld { found: found.to_owned(), needed: "2.35" });
+            return Err(OpsError::TooOld { found: found.to_owned(), needed: "2.36" });
         }
         Ok(())
     }
@@ -204,14 +224,14 @@ impl Git {
         let after = (call.deadline)(&self.deadlines);
         let verb = call.verb;
         let mut child = self.spawn(&call)?;
-        let group = Group(child.id());
+        let group = Group::of(&child);
         let ended = tokio::time::timeout(after, talk(&mut child, &call)).await;
         let output = ended.map_err(|_| OpsError::Deadline { verb, after })??;
         group.release();
         Ok(output)
     }
 
-    fn spawn(&self, call: &Call<'_>) -> Result<Child, OpsError> {
+    pub(super) fn spawn(&self, call: &Call<'_>) -> Result<Child, OpsError> {
         self.started.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(verb = call.verb, "git");
         Command::new(&self.program)
@@ -273,7 +293,7 @@ async fn whole(from: Option<impl AsyncRead + Unpin>, call: &Call<'_>) -> Result<
     Ok(bytes)
 }
 
-async fn end_of(from: Option<impl AsyncRead + Unpin>, verb: &'static str) -> Result<Vec<u8>, OpsError> {
+pub(super) async fn end_of(from: Option<impl AsyncRead + Unpin>, verb: &'static str) -> Result<Vec<u8>, OpsError> {
     let mut kept = Vec::new();
     let Some(mut from) = from else { return Ok(kept) };
     let mut buffer = [0; 1024];
@@ -288,11 +308,15 @@ async fn end_of(from: Option<impl AsyncRead + Unpin>, verb: &'static str) -> Res
 }
 
 /// The process group of a running git; killed when it is dropped before it is known to be over.
-struct Group(Option<u32>);
+pub(super) struct Group(Option<u32>);
 
 impl Group {
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.id())
+    }
+
     /// Its leader has ended, and the number may be given to another.
-    fn release(mut self) {
+    pub(super) fn release(mut self) {
         self.0 = None;
     }
 }

@@ -1,9 +1,11 @@
 //! Which commit of the branch brought what. The branch is the line of first parents: what a merge brought counts as brought by
 //! the merge.
 
+use std::collections::BTreeSet;
+
 use super::error::OpsError;
 use super::git::{Call, Git};
-use super::objects::{check_path, is_file_of};
+use super::objects::{self, check_path, is_file_of};
 use super::tree::{Change, Changes};
 use crate::support::ids::{BlobId, CommitId};
 
@@ -14,8 +16,39 @@ pub(super) struct Step {
     pub(super) parent: Option<CommitId>,
 }
 
+/// Commits behind a head that are looked through here, before git is asked to search: a branch moves by a few at a time.
+const NEAR: usize = 64;
+
+/// How a line is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Along {
+    AllParents,
+    FirstParents,
+}
+
+/// Whether `old` is `new`, or found not far behind it; what is not found may still stand further back.
+async fn is_near(git: &Git, old: &CommitId, new: &CommitId, along: Along) -> Result<bool, OpsError> {
+    let (mut edge, mut seen) = (vec![new.clone()], BTreeSet::new());
+    while !edge.is_empty() && seen.len() < NEAR {
+        if edge.contains(old) {
+            return Ok(true);
+        }
+        let behind = objects::parents(git, &edge).await?;
+        seen.extend(edge);
+        let followed = behind.into_iter().flat_map(|parents| match along {
+            Along::AllParents => parents,
+            Along::FirstParents => parents.into_iter().take(1).collect(),
+        });
+        edge = followed.filter(|commit| !seen.contains(commit)).collect();
+    }
+    Ok(false)
+}
+
 /// Whether `old` is `new`, or reachable from it.
 pub(super) async fn is_ancestor(git: &Git, old: &CommitId, new: &CommitId) -> Result<bool, OpsError> {
+    if is_near(git, old, new, Along::AllParents).await? {
+        return Ok(true);
+    }
     let output = git.run(Call::new("merge-base").args(["--is-ancestor", old.as_str(), new.as_str()])).await?;
     match output.code() {
         Some(0) => Ok(true),
@@ -28,11 +61,14 @@ pub(super) async fn is_ancestor(git: &Git, old: &CommitId, new: &CommitId) -> Re
 
 /// Whether there is such a commit.
 pub(super) async fn has_commit(git: &Git, id: &CommitId) -> Result<bool, OpsError> {
-    Ok(git.run(Call::new("cat-file").args(["-e", &format!("{id}^{{commit}}")])).await?.succeeded())
+    Ok(git.infos(vec![format!("{id}^{{commit}}")]).await?.into_iter().flatten().next().is_some())
 }
 
 /// Whether `old` is `new` or stands on the line of first parents that leads to it.
 pub(super) async fn continues(git: &Git, old: &CommitId, new: &CommitId) -> Result<bool, OpsError> {
+    if is_near(git, old, new, Along::FirstParents).await? {
+        return Ok(true);
+    }
     if !is_ancestor(git, old, new).await? {
         return Ok(false);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::credential::Login;
 use super::environment::{self, Variables};
@@ -47,7 +48,26 @@ struct Inner {
     server: Option<Server>,
     /// Fetches and imports write refs of the mirror; git would fail where two do so at once.
     writing: tokio::sync::Mutex<()>,
+    /// Fetches and imports since the mirror was tidied.
+    written: AtomicU64,
 }
+
+/// How much fetches and commits have left behind unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clutter {
+    /// Not worth a process.
+    Little,
+    /// Worth packing at a quiet moment.
+    Much,
+    /// Worth packing also where there is no quiet moment.
+    Overdue,
+}
+
+/// Fetches and imports after which packing is worth its while, and is due at any moment.
+const MANY: u64 = 100;
+const OVERDUE: u64 = 2_000;
+/// Loose objects in one of the 256 folders, of which git's own housekeeping would pack them (`gc.auto` is 6,700).
+const MANY_LOOSE: usize = 27;
 
 impl Mirror {
     /// Opens `state_dir/mirror.git`, and makes it if it is not there.
@@ -76,8 +96,8 @@ impl Mirror {
         git.run(Call::new("init").args(["--bare", "--quiet", "--template="])).await?.success()?;
         let server = remote.is_web().then(|| Server::new(remote.address(), deadlines.ask)).transpose()?;
         let reference = format!("refs/heads/{}", settings.branch);
-        let (ops, writing) = (settings.clone(), tokio::sync::Mutex::default());
-        Ok(Self(Arc::new(Inner { git, ops, remote, reference, committer, server, writing })))
+        let (ops, writing, written) = (settings.clone(), tokio::sync::Mutex::default(), AtomicU64::default());
+        Ok(Self(Arc::new(Inner { git, ops, remote, reference, committer, server, writing, written })))
     }
 
     /// Opens a mirror of its own in `scratch`, which reads what the mirror of the dispatcher in `state_dir` already has, and
@@ -281,11 +301,26 @@ impl Mirror {
         publish::settle(pushed, now.as_ref(), &commit, base).map(|()| commit)
     }
 
-    /// Packs what fetches and commits have left behind; worth calling once in a hundred of them, at a quiet moment.
+    /// Whether [`Self::tidy`] is worth its while.
+    pub fn clutter(&self) -> Clutter {
+        let written = self.0.written.load(Ordering::Relaxed);
+        let loose = std::fs::read_dir(self.0.git.folder().join("objects/17")).map_or(0, Iterator::count);
+        match (written, loose) {
+            (OVERDUE.., _) => Clutter::Overdue,
+            (MANY.., _) | (_, MANY_LOOSE..) => Clutter::Much,
+            _ => Clutter::Little,
+        }
+    }
+
+    /// Packs what fetches and commits have left behind. Those may go on meanwhile: no ref is touched, and git looks again for an
+    /// object that was moved while it was looked for.
     ///
     /// In a folder of 100,000 files each new head leaves a tree of megabytes; packed, they are stored as differences.
+    ///
+    /// # Errors
+    /// Whatever git said.
     pub async fn tidy(&self) -> Result<(), OpsError> {
-        let _turn = self.0.turn().await?;
+        self.0.written.store(0, Ordering::Relaxed);
         let call = Call::new("repack").args(["--quiet", "--geometric=2", "-d"]);
         self.0.git.run(call.deadline(|deadlines| deadlines.transfer)).await?.success()?;
         Ok(())
@@ -301,6 +336,7 @@ impl Inner {
     /// this turn nobody but a killed one can own them.
     async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, OpsError> {
         let turn = self.writing.lock().await;
+        self.written.fetch_add(1, Ordering::Relaxed);
         for name in [HEAD, publish::OUTBOX, "packed-refs"] {
             match std::fs::remove_file(self.git.folder().join(format!("{name}.lock"))) {
                 Ok(()) => tracing::warn!(name, "removed a lock that a killed git left behind"),
@@ -335,10 +371,8 @@ impl Inner {
     }
 
     async fn resolve(&self, name: &str) -> Result<CommitId, OpsError> {
-        let call =
-            Call::new("rev-parse").args(["--verify", "--quiet", "--end-of-options", &format!("{name}^{{commit}}")]);
-        let answer = self.git.run(call).await?.success()?;
-        let text = String::from_utf8_lossy(&answer);
-        text.trim().parse().map_err(|_| OpsError::answer("rev-parse", text.trim()))
+        let found = self.git.infos(vec![format!("{name}^{{commit}}")]).await?.pop().flatten();
+        let id = found.and_then(|commit| commit.id.as_str().parse().ok());
+        id.ok_or_else(|| OpsError::Missing { what: format!("the commit of {name}") })
     }
 }

@@ -4,7 +4,8 @@
 //! attribute, filter or hook of the ops repo has an effect here. [`Trust`] stands on it and answers whose word counts.
 //!
 //! - `remote`, `credential`: where the ops repo is, and the login for it.
-//! - `git`: the only place that starts git, with an environment of its own making; `environment` builds that.
+//! - `git`: the only place that starts git, with an environment of its own making; `environment` builds that. `reader` keeps one
+//!   of them for questions about objects.
 //! - `poll` with [`pktline`] and `local_refs`: "did the branch move?" without a process where that is possible.
 //! - `tree`, `objects`, `history`, `line`: entries, blobs, commits, and which commit brought what.
 //! - `signature`, `signers`, `trust`: SSH signatures of commits, and the signed chain of the files that give power.
@@ -29,6 +30,7 @@ pub mod pktline;
 mod poll;
 mod publish;
 mod push;
+mod reader;
 mod remote;
 mod signature;
 pub mod signers;
@@ -40,7 +42,7 @@ pub use checkout::Checkout;
 pub use error::{OpsError, PublishError};
 pub use git::Deadlines;
 pub use line::Landed;
-pub use mirror::Mirror;
+pub use mirror::{Clutter, Mirror};
 pub use objects::{Blob, CommitInfo, Person};
 pub use publish::NewFile;
 pub use signature::Signature;

@@ -1,4 +1,4 @@
-//! Entries, blobs and commits by id: one process for any number of them. The parsers are pure, over bytes.
+//! Entries, blobs and commits by id. The parsers are pure, over bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::error::OpsError;
 use super::git::{Call, Git};
+use super::reader::Object;
 use super::tree::{self, Entry, Mode, RepoPath};
 use crate::support::ids::{BlobId, CommitId};
 
@@ -64,148 +65,131 @@ pub(super) async fn entries(git: &Git, commit: &CommitId, folder: &str) -> Resul
     tree::listing(&git.run(call).await?.success()?)
 }
 
-/// Up to so many paths git looks for them itself: a folder of a flat layout holds a hundred thousand entries, and then most of
-/// what it costs to read it here is to hand it over. git compares each entry with each path, so it must not be many.
+/// Up to so many paths git looks for them itself in a large folder: one of a flat layout holds a hundred thousand entries, and
+/// then most of what it costs to read it here is to hand it over. git compares each entry with each path, so it must not be many.
 const FEW: usize = 16;
+
+/// Bytes of a tree up to which handing it over costs less than a process: some thousand entries.
+const SMALL: u64 = 256 << 10;
+
+/// Paths by the folder that they stand in: the name there, and the whole path.
+type Folders<'a> = BTreeMap<&'a str, BTreeMap<&'a [u8], &'a str>>;
 
 /// The entry at each path, in the order asked.
 pub(super) async fn lookup(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
     paths.iter().try_for_each(|path| check_path(path))?;
-    // Of a folder and a path inside it, `git ls-tree` names only the latter.
-    let nested =
-        |path: &String| paths.iter().any(|other| other.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/')));
-    if (1..=FEW).contains(&paths.len()) && !paths.iter().any(nested) {
-        lookup_few(git, commit, paths).await
-    } else {
-        lookup_many(git, commit, paths).await
-    }
-}
-
-async fn lookup_few(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
-    let call = Call::new("ls-tree").args(["-z", "--full-tree", commit.as_str(), "--"]).args(paths);
-    let entries = tree::listing(&git.run(call).await?.success()?)?;
-    let found = |path: &String| entries.iter().find(|entry| entry.path.as_bytes() == path.as_bytes()).cloned();
-    Ok(paths.iter().map(found).collect())
-}
-
-/// Reads each folder named once.
-async fn lookup_many(git: &Git, commit: &CommitId, paths: &[String]) -> Result<Vec<Option<Entry>>, OpsError> {
-    let mut folders: BTreeMap<&str, BTreeMap<&[u8], &str>> = BTreeMap::new();
+    let mut folders = Folders::new();
     for path in paths {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         folders.entry(folder).or_default().insert(name.as_bytes(), path);
     }
-    if folders.is_empty() {
-        return Ok(Vec::new());
-    }
-    let asked = lines(folders.keys().map(|folder| format!("{commit}:{folder}")));
-    let answer = git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(asked)).await?.success()?;
-    let trees = batch(&answer)?;
-    if trees.len() != folders.len() {
-        return Err(OpsError::answer("cat-file", "it is short of a tree"));
-    }
     let mut found = BTreeMap::new();
+    let large = read_small(git, commit, folders, &mut found).await?;
+    let in_large: Vec<&str> = large.values().flat_map(|wanted| wanted.values().copied()).collect();
+    if in_large.len() > FEW || nested(&in_large) {
+        read_folders(git, commit, &large, &mut found).await?;
+    } else if !in_large.is_empty() {
+        let call = Call::new("ls-tree").args(["-z", "--full-tree", commit.as_str(), "--"]).args(in_large);
+        let entries = tree::listing(&git.run(call).await?.success()?)?;
+        found.extend(entries.into_iter().map(|entry| (entry.path.as_bytes().to_owned(), entry)));
+    }
+    Ok(paths.iter().map(|path| found.get(path.as_bytes()).cloned()).collect())
+}
+
+/// Of a folder and a path inside it, `git ls-tree` names only the latter.
+fn nested(paths: &[&str]) -> bool {
+    let inside = |path: &str, other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    paths.iter().any(|path| paths.iter().any(|other| inside(path, other)))
+}
+
+/// Reads those folders that are small, and answers the others.
+async fn read_small<'a>(
+    git: &Git,
+    commit: &CommitId,
+    mut folders: Folders<'a>,
+    found: &mut BTreeMap<Vec<u8>, Entry>,
+) -> Result<Folders<'a>, OpsError> {
+    // Without the commit every path in it would look as if it were not there.
+    let names = std::iter::once(format!("{commit}^{{tree}}")).chain(folders.keys().map(|name| tree_name(commit, name)));
+    let mut infos = git.infos(names.collect()).await?.into_iter();
+    if infos.next().flatten().is_none() {
+        return Err(OpsError::Missing { what: format!("the commit {commit}") });
+    }
+    let sizes: Vec<Option<u64>> =
+        infos.map(|info| info.filter(|info| info.kind == "tree").map(|info| info.size)).collect();
+    let mut large = Folders::new();
+    let mut sizes = sizes.into_iter();
+    folders.retain(|name, wanted| match sizes.next().flatten() {
+        Some(size) if size > SMALL => {
+            large.insert(name, std::mem::take(wanted));
+            false
+        }
+        size => size.is_some(),
+    });
+    read_folders(git, commit, &folders, found).await?;
+    Ok(large)
+}
+
+async fn read_folders(
+    git: &Git,
+    commit: &CommitId,
+    folders: &Folders<'_>,
+    found: &mut BTreeMap<Vec<u8>, Entry>,
+) -> Result<(), OpsError> {
+    let trees = git.contents(folders.keys().map(|folder| tree_name(commit, folder)).collect()).await?;
     for (tree, wanted) in trees.into_iter().zip(folders.values()) {
         if let Some(tree) = tree.filter(|object| object.kind == "tree") {
-            pick(tree.content, commit.as_str().len() / 2, wanted, &mut found);
+            pick(&tree.content, commit.as_str().len() / 2, wanted, found);
         }
     }
-    Ok(paths.iter().map(|path| found.get(path.as_str()).cloned()).collect())
+    Ok(())
+}
+
+fn tree_name(commit: &CommitId, folder: &str) -> String {
+    format!("{commit}:{folder}")
 }
 
 /// Puts the wanted entries of one tree object into `found`; of two with one name, which git's own checks refuse, the first.
-fn pick<'a>(mut tree: &[u8], raw_len: usize, wanted: &BTreeMap<&[u8], &'a str>, found: &mut BTreeMap<&'a str, Entry>) {
+fn pick(mut tree: &[u8], raw_len: usize, wanted: &BTreeMap<&[u8], &str>, found: &mut BTreeMap<Vec<u8>, Entry>) {
     while let Some((named, rest)) = tree::next_in_tree(tree, raw_len) {
         tree = rest;
         let Some(path) = wanted.get(named.name) else { continue };
         let Some(object) = named.id() else { continue };
-        found.entry(path).or_insert(Entry { path: RepoPath::from(*path), mode: named.mode, object });
+        found.entry(path.as_bytes().to_owned()).or_insert(Entry {
+            path: RepoPath::from(*path),
+            mode: named.mode,
+            object,
+        });
     }
 }
 
 /// The blobs that exist among `ids`; those over `limit` bytes with their size only.
 pub(super) async fn blobs(git: &Git, ids: &[BlobId], limit: u64) -> Result<BTreeMap<BlobId, Blob>, OpsError> {
     let unique: BTreeSet<&BlobId> = ids.iter().collect();
-    if unique.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let asked = lines(unique.iter().map(ToString::to_string));
-    let answer = git.run(Call::new("cat-file").args(["--batch-check", "--buffer"]).input(asked)).await?.success()?;
-    let mut found = BTreeMap::new();
-    let mut small = String::new();
-    for line in answer.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-        let Some((id, "blob", size)) = header(line)? else { continue };
-        if size <= limit {
-            small.push_str(id.as_str());
-            small.push('\n');
-        } else {
-            found.insert(id, Blob::TooLarge { size });
-        }
-    }
-    if small.is_empty() {
-        return Ok(found);
-    }
-    let answer =
-        git.run(Call::new("cat-file").args(["--batch", "--buffer"]).input(small.into_bytes())).await?.success()?;
-    found.extend(
-        batch(&answer)?.into_iter().flatten().map(|object| (object.id, Blob::Whole(object.content.to_owned()))),
-    );
-    Ok(found)
+    let infos = git.infos(unique.iter().map(ToString::to_string).collect()).await?;
+    let present = infos.into_iter().flatten().filter(|info| info.kind == "blob");
+    let (small, large): (Vec<Object>, Vec<Object>) = present.partition(|info| info.size <= limit);
+    let contents = git.contents(small.iter().map(|info| info.id.to_string()).collect()).await?;
+    let whole = contents.into_iter().flatten().map(|object| (object.id, Blob::Whole(object.content)));
+    Ok(whole.chain(large.into_iter().map(|info| (info.id, Blob::TooLarge { size: info.size }))).collect())
 }
 
 /// The bytes of a commit object.
 pub(super) async fn raw_commit(git: &Git, id: &CommitId) -> Result<Vec<u8>, OpsError> {
-    let call = Call::new("cat-file").args(["--batch"]).input(format!("{id}\n").into_bytes());
-    let answer = git.run(call).await?.success()?;
-    let object = batch(&answer)?.into_iter().next().flatten().filter(|object| object.kind == "commit");
-    object.map(|object| object.content.to_owned()).ok_or_else(|| OpsError::Missing { what: format!("the commit {id}") })
+    let object = git.contents(vec![id.to_string()]).await?.pop().flatten().filter(|object| object.kind == "commit");
+    object.map(|object| object.content).ok_or_else(|| OpsError::Missing { what: format!("the commit {id}") })
 }
 
-/// What `cat-file` reads: one name on each line.
-fn lines(names: impl Iterator<Item = String>) -> Vec<u8> {
-    names.flat_map(|name| (name + "\n").into_bytes()).collect()
+/// The parents of those commits that are there, the first one of each first.
+pub(super) async fn parents(git: &Git, ids: &[CommitId]) -> Result<Vec<Vec<CommitId>>, OpsError> {
+    let commits = git.contents(ids.iter().map(ToString::to_string).collect()).await?;
+    let commits = commits.into_iter().flatten().filter(|object| object.kind == "commit");
+    Ok(commits.map(|commit| parents_in(&String::from_utf8_lossy(&commit.content))).collect())
 }
 
-/// What `cat-file --batch` says about one object.
-#[derive(Debug, PartialEq, Eq)]
-struct Object<'a> {
-    id: BlobId,
-    kind: &'a str,
-    content: &'a [u8],
-}
-
-/// Reads `<id> SP <type> SP <size> LF <content> LF`, and `<name> SP missing LF` as `None`, for as long as there is more.
-fn batch(mut bytes: &[u8]) -> Result<Vec<Option<Object<'_>>>, OpsError> {
-    let mut objects = Vec::new();
-    while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
-        let (line, rest) =
-            bytes.split_at_checked(end).and_then(|(line, rest)| Some((line, rest.get(1..)?))).unwrap_or_default();
-        bytes = rest;
-        let Some((id, kind, size)) = header(line)? else {
-            objects.push(None);
-            continue;
-        };
-        let content = usize::try_from(size).ok().and_then(|size| bytes.split_at_checked(size));
-        let Some((content, [b'\n', rest @ ..])) = content else {
-            return Err(OpsError::answer("cat-file", "it is cut short"));
-        };
-        bytes = rest;
-        objects.push(Some(Object { id, kind, content }));
-    }
-    if bytes.is_empty() { Ok(objects) } else { Err(OpsError::answer("cat-file", "its last line has no end")) }
-}
-
-fn header(line: &[u8]) -> Result<Option<(BlobId, &str, u64)>, OpsError> {
-    if line.ends_with(b" missing") || line.ends_with(b" ambiguous") {
-        return Ok(None);
-    }
-    let text = std::str::from_utf8(line).unwrap_or_default();
-    let mut words = text.split(' ');
-    let parts =
-        words.next().and_then(|id| id.parse().ok()).zip(words.next()).zip(words.next().and_then(|n| n.parse().ok()));
-    let ((id, kind), size) =
-        parts.ok_or_else(|| OpsError::answer("cat-file", text.chars().take(200).collect::<String>()))?;
-    Ok(Some((id, kind, size)))
+fn parents_in(raw: &str) -> Vec<CommitId> {
+    let headers = raw.split_once("\n\n").map_or(raw, |(headers, _)| headers);
+    headers.lines().filter_map(|line| line.strip_prefix("parent ")?.parse().ok()).collect()
 }
 
 /// Reads a commit object.
@@ -217,7 +201,7 @@ pub(super) fn commit_info(id: &CommitId, raw: &[u8]) -> Result<CommitInfo, OpsEr
         |name| all(name).next().and_then(person).ok_or_else(|| OpsError::answer("cat-file", format!("no {name}")));
     Ok(CommitInfo {
         id: id.clone(),
-        parents: all("parent").filter_map(|parent| parent.parse().ok()).collect(),
+        parents: parents_in(&text),
         author: person("author")?,
         committer: person("committer")?,
         subject: message.lines().next().unwrap_or_default().to_owned(),
@@ -247,23 +231,6 @@ mod tests {
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
     #[test]
-    fn objects_are_told_apart_by_their_size_and_not_by_their_lines() {
-        let answer = format!("{A} blob 8\nab\ncd\n\n\n\nvault/x y missing\n{A} tree 0\n\n");
-        let objects = batch(answer.as_bytes()).unwrap();
-        assert_eq!(objects[0].as_ref().unwrap().content, b"ab\ncd\n\n\n");
-        assert!(objects[1].is_none());
-        assert_eq!(objects[2].as_ref().unwrap().kind, "tree");
-    }
-
-    #[test]
-    fn an_answer_that_is_cut_short_is_an_error() {
-        let answer = format!("{A} blob 6\nabcdef\n");
-        for end in 1..answer.len() {
-            assert!(batch(&answer.as_bytes()[..end]).is_err(), "{end}");
-        }
-    }
-
-    #[test]
     fn a_commit_with_a_signature_and_a_strange_name_is_read() {
         let raw = format!(
             "tree {A}\nparent {A}\nparent {A}\nauthor A <b> <a@x> 1700000000 +0100\ncommitter C <c@x> 1 +0000\n\
@@ -285,7 +252,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes: Vec<u8>) {
-            let _ = (batch(&bytes), commit_info(&A.parse().unwrap(), &bytes));
+            let _ = commit_info(&A.parse().unwrap(), &bytes);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::log::{LogError, LogStore, LogWriter};
 use super::record::Run;
 use super::settle::{ResultPaths, result_of};
 use super::state::State;
-use super::step::Step;
+use super::step::{Finish, Step};
 use crate::action::reason::Reason;
 use crate::action::result::DispatcherRef;
 use crate::backend::{Backend, BackendError};
@@ -115,7 +115,9 @@ pub enum LifeError {
         source: LogError,
     },
     /// The config no longer has the backend.
-    #[error("{run} was launched on the backend `{backend}`, which is not configured; add it again, or cancel the run")]
+    #[error(
+        "{run} was launched on the backend `{backend}`, which is not configured: add it again and restart, or cancel the run"
+    )]
     NoSuchBackend {
         /// The run.
         run: RunId,
@@ -176,12 +178,36 @@ pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) ->
             State::Seen => revoke(world, &run).await.map(|()| Stride::Done(Driven::Settled)),
             State::Settled | State::Published => Ok(Stride::Done(Driven::Settled)),
         };
+        let stride = match stride {
+            Err(LifeError::NoSuchBackend { backend, .. }) => without_backend(world, &run, backend).await,
+            other => other,
+        };
         match stride {
             Ok(Stride::Done(driven)) => return Ok(driven),
             // Somebody else moved the run meanwhile (a person cancelled it): its row says how to go on.
             Ok(Stride::Again) | Err(LifeError::Journal { source: JournalError::Illegal { .. }, .. }) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// What becomes of a run whose backend the config no longer has. Where it was launched and nobody has asked it to stop, it may
+/// go on there: it stands as it is until the backend is back, or a person gives it up.
+async fn without_backend(world: &World, run: &Run, backend: String) -> Result<Stride, LifeError> {
+    match run.state {
+        State::Admitted => {
+            let message = format!("the backend `{backend}` is not configured");
+            Ok(Stride::Done(Driven::Returned { reason: Reason::BackendUnavailable, message }))
+        }
+        State::Cancelling => {
+            let message = format!(
+                "it was launched on the backend `{backend}`, which is not configured any more: whether it stopped, and \
+                 how it ended, cannot be known"
+            );
+            let how = Finish::Lost { reason: Reason::ExitUnknown, message };
+            world.step(run, Step::Finish { how, wrapping: None }).await.map(|_| Stride::Again)
+        }
+        _ => Err(LifeError::NoSuchBackend { run: run.id.clone(), backend }),
     }
 }
 
@@ -229,10 +255,15 @@ async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
 /// [`LifeError`] where one of the two did not succeed; the caller tries again later, and it holds nothing else up.
 pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
     revoke(world, run).await?;
-    if let Some(handle) = &run.handle {
-        world.backend(run)?.remove(handle).await.map_err(LifeError::backend(run))?;
+    let Some(handle) = &run.handle else { return Ok(()) };
+    match world.backend(run) {
+        Ok(backend) => backend.remove(handle).await.map_err(LifeError::backend(run)),
+        // Nobody is left to ask, and trying again would not change that.
+        Err(gone) => {
+            tracing::warn!(run = %run.id, "what its launch left stays where it is: {gone}");
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Says in the log and in the journal that something happened which a person must know of, and counts it.

@@ -153,6 +153,11 @@ impl Run {
         Some(LaunchKey::of_action(self.id.action(), &request.blob, self.id.attempt()))
     }
 
+    /// Whether it was found running on a backend by a journal that does not have its beginning.
+    pub fn was_found_running(&self) -> bool {
+        self.admitted.is_none() && self.handle.is_some()
+    }
+
     fn asks_for(&self, blob: &BlobId) -> bool {
         self.request.as_ref().is_some_and(|request| request.blob == *blob)
     }

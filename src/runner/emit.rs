@@ -4,25 +4,50 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::event::{Event, Kind};
+use super::events_file::EventsFile;
 use crate::support::clock::Clock;
 
 /// The event stream; shared by all threads of the runner.
 #[derive(Debug)]
 pub struct Emitter {
-    /// `None` once the reader has gone.
-    out: Mutex<Option<File>>,
+    sinks: Mutex<Sinks>,
     clock: Box<dyn Clock>,
+}
+
+#[derive(Debug)]
+struct Sinks {
+    /// `None` once the reader has gone.
+    out: Option<File>,
+    /// Before standard output, which may be slow.
+    kept: Option<EventsFile>,
+}
+
+impl Sinks {
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.append(bytes);
+        }
+    }
+
+    fn put_out(&mut self, bytes: &[u8]) {
+        if let Some(file) = self.out.as_mut()
+            && write_all(file, bytes).is_err()
+        {
+            self.out = None;
+        }
+    }
 }
 
 impl Emitter {
     /// Writes to `out`.
     pub fn new(out: File, clock: Box<dyn Clock>) -> Self {
-        Self { out: Mutex::new(Some(out)), clock }
+        Self { sinks: Mutex::new(Sinks { out: Some(out), kept: None }), clock }
     }
 
     /// Writes to this process's standard output.
@@ -33,27 +58,40 @@ impl Emitter {
         Ok(Self::new(File::from(io::stdout().as_fd().try_clone_to_owned()?), clock))
     }
 
+    /// Writes to this file as well, from now on; `None`: to none.
+    pub fn keep_in(&self, file: Option<EventsFile>) {
+        self.sinks().kept = file;
+    }
+
     /// Writes events in order. Waits while the reader is slow: that is the back-pressure that keeps memory bounded.
     pub fn emit(&self, events: impl IntoIterator<Item = Kind>) {
         let bytes = self.encode(events);
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = out.as_mut()
-            && write_all(file, &bytes).is_err()
-        {
-            *out = None;
-        }
+        let mut sinks = self.sinks();
+        sinks.keep(&bytes);
+        sinks.put_out(&bytes);
     }
 
     /// Writes a small event if that can be done without waiting: for the thread that enforces the time limit.
     pub fn emit_if_ready(&self, event: Kind) {
         let bytes = self.encode([event]);
-        let Ok(mut out) = self.out.try_lock() else { return };
-        if let Some(file) = out.as_mut()
-            && ready(file.as_fd(), Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
-            && write_all(file, &bytes).is_err()
-        {
-            *out = None;
+        let Ok(mut sinks) = self.sinks.try_lock() else { return };
+        sinks.keep(&bytes);
+        if sinks.out.as_ref().is_some_and(|file| ready(file.as_fd(), Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))) {
+            sinks.put_out(&bytes);
         }
+    }
+
+    /// Waits for `within`, or until the reader has gone.
+    pub fn linger(&self, within: Duration) {
+        let Ok(within) = Timespec::try_from(within) else { return };
+        if let Some(file) = &self.sinks().out {
+            // No event is asked for: what is left is that the other end was closed.
+            let _ = poll(&mut [PollFd::new(file, PollFlags::empty())], Some(&within));
+        }
+    }
+
+    fn sinks(&self) -> MutexGuard<'_, Sinks> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn encode(&self, events: impl IntoIterator<Item = Kind>) -> Vec<u8> {

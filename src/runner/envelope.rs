@@ -36,6 +36,19 @@ pub enum Handover {
     Wrapped(Box<Wrapped>),
 }
 
+impl Handover {
+    /// The secrets that it carries or opens.
+    pub fn names(&self) -> Box<dyn Iterator<Item = &SecretName> + '_> {
+        match self {
+            Self::Values(values) => Box::new(values.keys()),
+            Self::Wrapped(wrapped) => match &wrapped.opens {
+                Opens::Grant { secrets, .. } => Box::new(secrets.keys()),
+                Opens::Nonce(_) => Box::new(std::iter::empty()),
+            },
+        }
+    }
+}
+
 /// A wrapping in Vault, with everything by which the runner recognises it as the one that was made for it (30-grants).
 #[derive(Debug, Clone)]
 pub struct Wrapped {

@@ -101,20 +101,14 @@ pub struct Places<'a> {
     pub redact_socket: &'a Path,
 }
 
-/// The variables by name. Values include the secrets: for the formula's process alone.
+/// The variables by name.
 pub type Variables = BTreeMap<String, OsString>;
 
-/// Checks every granted value and every variable that comes from outside.
+/// Checks every variable that comes from outside, and the names of the secrets.
 ///
 /// # Errors
 /// The first that cannot be used.
-pub fn check(envelope: &Envelope, secrets: &Secrets) -> Result<(), EnvironmentError> {
-    for (name, value) in secrets {
-        if is_reserved(name.as_str()) {
-            return Err(EnvironmentError::SecretReserved { name: name.clone() });
-        }
-        fit(value.expose_secret()).map_err(|source| EnvironmentError::Secret { name: name.clone(), source })?;
-    }
+pub fn check(envelope: &Envelope) -> Result<(), EnvironmentError> {
     for (name, value) in &envelope.environment {
         check_variable(name, value)
             .and_then(|()| if is_reserved(name) { Err("it steers the shell or the runner") } else { Ok(()) })
@@ -123,6 +117,20 @@ pub fn check(envelope: &Envelope, secrets: &Secrets) -> Result<(), EnvironmentEr
     for (name, value) in &envelope.params {
         let name = param_name(name);
         check_variable(&name, value).map_err(|rule| EnvironmentError::Variable { name, rule })?;
+    }
+    match envelope.handover.names().find(|name| is_reserved(name.as_str())) {
+        Some(name) => Err(EnvironmentError::SecretReserved { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Checks every granted value.
+///
+/// # Errors
+/// The first that cannot be used.
+pub fn check_secrets(secrets: &Secrets) -> Result<(), EnvironmentError> {
+    for (name, value) in secrets {
+        fit(value.expose_secret()).map_err(|source| EnvironmentError::Secret { name: name.clone(), source })?;
     }
     Ok(())
 }
@@ -142,8 +150,9 @@ fn param_name(name: &str) -> String {
     format!("DISPATCH_PARAM_{}", name.to_ascii_uppercase().replace(['-', '.'], "_"))
 }
 
-/// The formula's environment. [`check`] comes first.
-pub fn variables(envelope: &Envelope, secrets: &Secrets, places: &Places<'_>) -> Variables {
+/// The formula's environment but for its secrets. [`check`] comes first: no secret has one of these names, unless the config sets
+/// it as well, and then the secret is what counts.
+pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
     let mut all = Variables::new();
     let mut set = |name: &str, value: OsString| all.insert(name.to_owned(), value);
     set("LANG", "C.UTF-8".into());
@@ -155,9 +164,6 @@ pub fn variables(envelope: &Envelope, secrets: &Secrets, places: &Places<'_>) ->
     }
     for (name, place) in &envelope.mounts {
         set(&format!("DISPATCH_MOUNT_{}", name.as_str().to_ascii_uppercase().replace('-', "_")), place.into());
-    }
-    for (name, value) in secrets {
-        set(name.as_str(), value.expose_secret().into());
     }
     set("PATH", PATH.into());
     set("HOME", places.home.into());

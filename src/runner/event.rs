@@ -12,9 +12,11 @@ pub enum ReservedExit {
     BadEnvelope = 64,
     /// Another execution of this run has begun before.
     FenceLost = 65,
-    /// The wrapping was too old.
+    /// The grant could not be had, and nobody else has it: the wrapping was too old, Vault did not answer for as long as it lived,
+    /// or the answer to the unwrap was lost. A new grant may be made.
     GrantExpired = 66,
-    /// Somebody else opened the wrapping.
+    /// The wrapping is not the one that was made for this run, or it was opened before its time. Where an earlier execution of the
+    /// same launch has said [`GRANT_OPENED`], this one is only its second copy; where none has, somebody else has the grant.
     GrantIntercepted = 67,
     /// A granted secret is absent, empty or unfit.
     SecretMissing = 68,
@@ -24,6 +26,19 @@ pub enum ReservedExit {
 
 /// The exit code of the runner when it ended the formula at its time limit (as `timeout(1)` does).
 pub const EXIT_TIMED_OUT: i32 = 124;
+
+/// [`Kind::Status`]: the formula begins now.
+pub const STARTED: &str = "started";
+
+/// [`Kind::Status`]: this runner has opened the wrapping that it was handed, and holds what was in it. Said at once, before any
+/// secret is read: a wrapping that is gone without it is in other hands.
+pub const GRANT_OPENED: &str = "grant_opened";
+
+/// [`Kind::Status`]: Vault cannot answer now, and is asked again; the detail says why. Once for each new reason.
+pub const WAITING: &str = "waiting_for_vault";
+
+/// [`Kind::Status`]: the run was stopped because somebody asked for it.
+pub const CANCELLED: &str = "cancelled";
 
 /// The formula's output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +60,13 @@ pub struct Event {
     pub kind: Kind,
 }
 
+impl Kind {
+    /// The runner's own progress.
+    pub fn status(state: &str, detail: Option<String>) -> Self {
+        Self::Status { state: state.to_owned(), detail }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -63,7 +85,7 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     },
-    /// The runner's own progress: `started` just before the formula begins, `timed_out`, `cancelled`.
+    /// The runner's own progress: [`STARTED`], [`GRANT_OPENED`], [`WAITING`], `timed_out`, [`CANCELLED`].
     Status {
         /// Which.
         state: String,

@@ -1,5 +1,32 @@
-//! The fence: a marker file that exactly one execution of a launch can create. The runner takes it immediately before the
-//! formula; the local backend's recovery seals it, and learns from the outcome whether the formula can have begun.
+//! The fence: a marker file that exactly one execution of a launch can create. The runner takes it once everything is prepared;
+//! the local backend's recovery seals it, and learns from the outcome whether the formula can have begun.
+//!
+//! # Marker, wrapping, formula
+//! Where the envelope carries a wrapping in Vault, that is a second fence. The order is
+//!
+//! ```text
+//! marker ─► wrapping looked up ─► opened (spent) ─► `grant_opened` ─► secrets read ─► `started` ─► formula
+//! ```
+//!
+//! and a runner that dies between two of these leaves:
+//!
+//! - before the marker: nothing. Another execution of the same launch may begin; the wrapping still opens, until its time is over.
+//! - behind the marker: a launch whose marker is taken is never executed again **in the same directory**, and `seal` says that a
+//!   run began. That is more than is known (the formula may not have begun), and errs to the side on which nothing is repeated.
+//! - behind the unwrap, before `grant_opened`: the wrapping is spent, and nobody said so. The dispatcher has to take that for an
+//!   interception; it is the price of noticing each real one.
+//!
+//! The marker comes first so that of two executions that share a directory (a supervisor or a container started anew) the later
+//! one stops without touching the wrapping, and is not mistaken for a thief. Which of the two fences counts where:
+//!
+//! - `local`: the marker is decisive; all executions of a launch share its directory, and recovery asks it. Values may travel
+//!   without a wrapping.
+//! - `docker`: the marker is in the run's container, which is started once more with the same files; the wrapping guards against a
+//!   second container.
+//! - `nomad`: each allocation has a directory of its own, so the marker stops only a restart in place; a second allocation of the
+//!   same job is stopped by the wrapping: it finds it opened before its time (exit 67), and the dispatcher tells by the first
+//!   one's `grant_opened` that this was a second copy and no thief.
+//! - `ssh`: as `local`, by the directory on that host.
 
 use std::fs;
 use std::io;

@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 
 use super::emit::Emitter;
-use super::envelope::Limits;
+use super::envelope::{Limits, Secrets};
 use super::environment::{PATH, Variables};
-use super::event::{EXIT_TIMED_OUT, Kind};
+use super::event::{CANCELLED, EXIT_TIMED_OUT, Kind};
 use super::processes;
 
 /// The runner's exit code when it was asked to stop and ended the formula: that of a process ended by SIGTERM, whatever the
@@ -40,6 +41,13 @@ impl Formula {
         command.arg0("bash").arg(script).arg(id).current_dir(work);
         command.env_clear().envs(variables).stdin(Stdio::null()).process_group(0);
         Some(Self { command })
+    }
+
+    /// Puts the granted values into its environment, checked by [`super::environment::check_secrets`].
+    pub fn give(&mut self, secrets: &Secrets) {
+        for (name, value) in secrets {
+            self.command.env(name.as_str(), value.expose_secret());
+        }
     }
 
     /// Starts it; its output goes to the two pipes, whose ends in this process are closed.
@@ -75,9 +83,9 @@ impl Stop {
     fn status(self, limits: Limits) -> Kind {
         let (state, detail) = match self {
             Self::TimedOut => ("timed_out", format!("the time limit of {} s has passed", limits.timeout_seconds)),
-            Self::Cancelled => ("cancelled", "the runner was asked to stop".to_owned()),
+            Self::Cancelled => (CANCELLED, "the runner was asked to stop".to_owned()),
         };
-        Kind::Status { state: state.to_owned(), detail: Some(detail) }
+        Kind::status(state, Some(detail))
     }
 }
 
@@ -101,6 +109,26 @@ impl Ears {
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
+
+    /// Waits for `work` while the runner shows that it lives; `None` when it was asked to stop before that was done.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>, emitter: &Emitter) -> Option<T> {
+        let mut work = pin!(work);
+        let mut heartbeat = heartbeats();
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                _ = heartbeat.tick() => emitter.emit_if_ready(Kind::Heartbeat {}),
+                _ = self.terminate.recv() => return None,
+                _ = self.interrupt.recv() => return None,
+            }
+        }
+    }
+}
+
+fn heartbeats() -> Interval {
+    let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat
 }
 
 /// Waits until the formula has ended, by itself or because it is made to: TERM to its group at the time limit or when this
@@ -112,8 +140,7 @@ pub async fn watch(leader: Pid, limits: Limits, emitter: &Emitter, ears: &mut Ea
     let mut limit = pin!(sleep(Duration::from_secs(limits.timeout_seconds)));
     let grace = Duration::from_secs(limits.grace_seconds).min(MAX_GRACE);
     let mut kill = pin!(sleep(Duration::MAX));
-    let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heartbeat = heartbeats();
     let mut stop: Option<Stop> = None;
     let ended = loop {
         if let Some(status) = processes::reap(leader)? {

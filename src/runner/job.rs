@@ -1,4 +1,4 @@
-//! The runner from its first instruction to its exit code: envelope, checks, directory, fence, formula, events.
+//! The runner from its first instruction to its exit code: envelope, checks, directory, fence, grant, formula, events.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use secrecy::SecretString;
 
 use super::emit::Emitter;
 use super::envelope::{Envelope, FormulaKind, Handover, Secrets};
 use super::environment::{self, EnvironmentError, PATH, Places};
-use super::event::{Kind, ReservedExit, Stream};
+use super::event::{CANCELLED, Kind, ReservedExit, STARTED, Stream};
+use super::events_file::EventsFile;
 use super::fence::{self, FenceError};
-use super::formula::{Ears, Formula, watch};
+use super::formula::{EXIT_CANCELLED, Ears, Formula, watch};
+use super::grant::{self, NotOpened};
 use super::pump::{self, Shared};
 use super::redact::{Registry, Unfit};
 use super::wire::EnvelopeError;
@@ -39,7 +44,23 @@ pub struct RunnerOptions {
     pub workdir: PathBuf,
     /// The marker file of the fence; its folder exists.
     pub fence: PathBuf,
+    /// Where the events are kept besides standard output; its folder exists.
+    pub events: Option<PathBuf>,
+    /// Whether standard output is read by something that loses what was written just before the end.
+    pub output: Output,
 }
+
+/// What standard output leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// A pipe: what was written is there.
+    Faithful,
+    /// A log of somebody else's that may miss the last lines of a process that ends: a container engine's, Nomad's.
+    Lossy,
+}
+
+/// How long a lossy log has for the last lines.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Why the runner stopped before the formula began.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +79,14 @@ enum NotBegun {
     Secret(#[source] Unfit),
     #[error("`{name}` is an agent formula; this runner runs mechanical formulas only")]
     Agent { name: String },
-    #[error("the envelope carries a wrapping, and this build cannot open one")]
-    Wrapped,
+    #[error("the events file {} cannot be opened", path.display())]
+    Events {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Grant(#[from] NotOpened),
     #[error("there is no bash in {PATH}; install it where the run runs, or use an image that has it")]
     NoBash,
     #[error("the run's directory cannot be prepared")]
@@ -80,10 +107,11 @@ impl NotBegun {
             Self::Open { .. } | Self::Envelope(_) | Self::Environment(EnvironmentError::Variable { .. }) => {
                 ReservedExit::BadEnvelope
             }
-            Self::Environment(_) | Self::Secret(_) => ReservedExit::SecretMissing,
+            Self::Environment(_) | Self::Secret(_) | Self::Grant(NotOpened::Unfit(_)) => ReservedExit::SecretMissing,
+            Self::Grant(NotOpened::Grant(stop)) => stop.exit(),
             Self::Fence(FenceError::Lost { .. }) => ReservedExit::FenceLost,
             Self::Agent { .. }
-            | Self::Wrapped
+            | Self::Events { .. }
             | Self::NoBash
             | Self::Workdir(_)
             | Self::System { .. }
@@ -106,30 +134,45 @@ pub fn main(options: &RunnerOptions) -> i32 {
         Err(_) => return ReservedExit::FormulaNotRunnable as i32,
     };
     let bytes = Arc::new(AtomicU64::new(0));
-    let code = run(options, &emitter, &bytes).unwrap_or_else(|stop| {
+    let begun = keep_events(options, &emitter).and_then(|()| run(options, &emitter, &bytes));
+    let code = begun.unwrap_or_else(|stop| {
         emitter.emit([Kind::Error { message: chain::words(&stop) }]);
         stop.exit() as i32
     });
     emitter.emit([Kind::Exit { code, bytes: bytes.load(Ordering::Relaxed) }]);
+    if options.output == Output::Lossy {
+        emitter.linger(LINGER);
+    }
     code
+}
+
+fn keep_events(options: &RunnerOptions, emitter: &Emitter) -> Result<(), NotBegun> {
+    let Some(path) = &options.events else { return Ok(()) };
+    let opened = EventsFile::open(path).map_err(|source| NotBegun::Events { path: path.clone(), source })?;
+    emitter.keep_in(opened);
+    Ok(())
 }
 
 fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) -> Result<i32, NotBegun> {
     processes::take_charge().map_err(system("taking charge of the run's processes"))?;
-    let envelope = read(&options.envelope)?;
+    let mut envelope = read(&options.envelope)?;
     if envelope.kind == FormulaKind::Agent {
         return Err(NotBegun::Agent { name: envelope.formula.to_string() });
     }
     let fence = std::path::absolute(&options.fence).map_err(system("finding the current directory"))?;
-    let secrets = secrets(&envelope.handover)?;
-    environment::check(&envelope, &secrets)?;
-    let registry = Arc::new(Registry::new(to_redact(&secrets)).map_err(NotBegun::Secret)?);
+    environment::check(&envelope)?;
+    // Taken out, so that what opens a grant does not lie in memory for as long as the formula runs.
+    let handover = std::mem::replace(&mut envelope.handover, Handover::Values(Secrets::new()));
+    if let Handover::Values(values) = &handover {
+        environment::check_secrets(values)?;
+    }
+    let registry = Arc::new(Registry::new(to_redact(&handover)).map_err(NotBegun::Secret)?);
     let workdir = Workdir::prepare(&options.workdir, &envelope).map_err(NotBegun::Workdir)?;
-    let formula = formula(&envelope, &secrets, &workdir).ok_or(NotBegun::NoBash)?;
+    let formula = formula(&envelope, &workdir).ok_or(NotBegun::NoBash)?;
     let (shared, alive) = shared(registry, emitter, bytes)?;
     let plumbing = Plumbing::lay(&workdir, &shared, alive)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let begin = begin(&envelope, &fence, emitter, formula, plumbing);
+    let begin = begin(&envelope, handover, &fence, &shared, formula, plumbing);
     runtime.map_err(system("preparing to watch the formula"))?.block_on(begin)
 }
 
@@ -143,26 +186,26 @@ fn read(source: &Source) -> Result<Envelope, NotBegun> {
     }
 }
 
-/// The values that the formula is to have.
-fn secrets(handover: &Handover) -> Result<Secrets, NotBegun> {
+/// What must not be printed from the first moment on.
+fn to_redact(handover: &Handover) -> Vec<(String, SecretString)> {
     match handover {
-        Handover::Values(values) => Ok(values.clone()),
-        Handover::Wrapped(_) => Err(NotBegun::Wrapped),
+        Handover::Values(values) => named(values),
+        Handover::Wrapped(wrapped) => vec![(grant::TOKEN.to_owned(), wrapped.token.clone())],
     }
 }
 
-fn to_redact(secrets: &Secrets) -> Vec<(String, secrecy::SecretString)> {
+fn named(secrets: &Secrets) -> Vec<(String, SecretString)> {
     secrets.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
 }
 
-fn formula(envelope: &Envelope, secrets: &Secrets, workdir: &Workdir) -> Option<Formula> {
+fn formula(envelope: &Envelope, workdir: &Workdir) -> Option<Formula> {
     let places = Places {
         home: &workdir.home,
         action: &workdir.action,
         context: &workdir.context,
         redact_socket: &workdir.redact_socket,
     };
-    let variables = environment::variables(envelope, secrets, &places);
+    let variables = environment::variables(envelope, &places);
     Formula::new(&workdir.script, envelope.action_id().as_str(), &workdir.work, &variables)
 }
 
@@ -200,16 +243,25 @@ impl Plumbing {
     }
 }
 
+/// The order here is what `fence` explains.
 async fn begin(
     envelope: &Envelope,
+    handover: Handover,
     fence: &Path,
-    emitter: &Emitter,
-    formula: Formula,
+    shared: &Shared,
+    mut formula: Formula,
     plumbing: Plumbing,
 ) -> Result<i32, NotBegun> {
+    let emitter = &shared.emitter;
     let mut ears = Ears::open().map_err(system("listening to signals"))?;
     fence::take(fence, &format!("run {} key {} pid {}", envelope.run, envelope.key, std::process::id()))?;
-    emitter.emit([Kind::Status { state: "started".to_owned(), detail: None }]);
+    let Some(secrets) = ears.during(opened(handover, shared), emitter).await else {
+        emitter
+            .emit([Kind::status(CANCELLED, Some("the runner was asked to stop before the formula began".to_owned()))]);
+        return Ok(EXIT_CANCELLED);
+    };
+    formula.give(&secrets?);
+    emitter.emit([Kind::status(STARTED, None)]);
     let leader = formula.start(plumbing.stdout, plumbing.stderr).map_err(system("starting bash"))?;
     let code = watch(leader, envelope.limits, emitter, &mut ears).await.map_err(system("waiting for the formula"))?;
     drop(plumbing.alive);
@@ -218,4 +270,17 @@ async fn begin(
         let _ = thread.join();
     }
     Ok(code)
+}
+
+/// The values that the formula is to have, each fit and known to the redactor.
+async fn opened(handover: Handover, shared: &Shared) -> Result<Secrets, NotBegun> {
+    match handover {
+        Handover::Values(values) => Ok(values),
+        Handover::Wrapped(wrapped) => {
+            let secrets = grant::open(&wrapped, &shared.registry, &shared.emitter).await?;
+            environment::check_secrets(&secrets)?;
+            shared.registry.add_all(named(&secrets)).map_err(NotBegun::Secret)?;
+            Ok(secrets)
+        }
+    }
 }

@@ -1,9 +1,14 @@
-//! Named points at which a test stops the process, makes a step fail, or has it done twice.
+//! Named points at which a test stops the process, makes a step fail, holds it up, or has it done twice.
 //!
 //! Compiled in only with the `fault-points` feature; without it every call is an empty inline function, so a release
-//! build has neither the points nor the environment variables. A test says `DISPATCH_FAULT=kill:journal.launching.after`,
-//! `…=error:results.write` (fails as a full disk would), `…=error:results.write:3` (only the third time it is
-//! reached), or `DISPATCH_FAULT_TWICE=1` (every step that asks [`twice`] is executed twice).
+//! build has neither the points nor the environment variables. A test says in `DISPATCH_FAULT`, several with commas between:
+//!
+//! - `kill:journal.launching.after`: ends the process there, as `kill -9` does;
+//! - `error:results.write`, `error:results.write:3`: the step fails as on a full disk, each time or the third time only;
+//! - `full:journal.:FILE`: every step whose name begins so fails while there is that file: a disk that is full until it is freed;
+//! - `pause:journal.return.after:FILE`: goes on once that file is gone.
+//!
+//! With `DISPATCH_FAULT_TWICE=1` every step that asks [`twice`] is executed twice.
 
 /// Passes the point `name`: may kill this process with SIGKILL, or answer the error of a full disk.
 ///
@@ -56,22 +61,54 @@ mod imp {
     use std::io;
     use std::sync::{Mutex, OnceLock, PoisonError};
 
-    /// What the environment asked for: the deed, the point, and at which passing (0: at each).
+    /// What the environment asked for: the deed, the point (or how its name begins), and at which passing (0: at each), or while
+    /// there is which file.
     struct Wish {
         deed: String,
         point: String,
-        nth: u64,
+        when: String,
     }
 
-    fn wish() -> Option<&'static Wish> {
-        static WISH: OnceLock<Option<Wish>> = OnceLock::new();
-        WISH.get_or_init(|| {
-            let text = std::env::var("DISPATCH_FAULT").ok()?;
-            let mut parts = text.split(':');
-            let (deed, point) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            Some(Wish { deed, point, nth: parts.next().and_then(|n| n.parse().ok()).unwrap_or(0) })
+    fn wishes() -> &'static [Wish] {
+        static WISHES: OnceLock<Vec<Wish>> = OnceLock::new();
+        WISHES.get_or_init(|| {
+            let text = std::env::var("DISPATCH_FAULT").unwrap_or_default();
+            text.split(',').filter_map(wish).collect()
         })
-        .as_ref()
+    }
+
+    fn wish(text: &str) -> Option<Wish> {
+        let mut parts = text.splitn(3, ':').map(str::to_owned);
+        Some(Wish { deed: parts.next()?, point: parts.next()?, when: parts.next().unwrap_or_default() })
+    }
+
+    impl Wish {
+        fn is_about(&self, name: &str) -> bool {
+            if self.deed == "full" { name.starts_with(&self.point) } else { name == self.point }
+        }
+
+        fn has_come(&self, passing: u64) -> bool {
+            match self.deed.as_str() {
+                "full" | "pause" => std::path::Path::new(&self.when).exists(),
+                _ => [0, passing].contains(&self.when.parse().unwrap_or(0)),
+            }
+        }
+
+        fn come_true(&self) -> io::Result<()> {
+            match self.deed.as_str() {
+                "kill" => {
+                    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                    Ok(())
+                }
+                "pause" => {
+                    while self.has_come(0) {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                    Ok(())
+                }
+                _ => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            }
+        }
     }
 
     fn passing(name: &str) -> u64 {
@@ -94,17 +131,7 @@ mod imp {
 
     pub(super) fn point(name: &str) -> io::Result<()> {
         trace(name);
-        let Some(wish) = wish().filter(|wish| wish.point == name) else { return Ok(()) };
-        let count = passing(name);
-        if wish.nth != 0 && wish.nth != count {
-            return Ok(());
-        }
-        match wish.deed.as_str() {
-            "kill" => {
-                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-                Ok(())
-            }
-            _ => Err(io::Error::from(io::ErrorKind::StorageFull)),
-        }
+        let Some(wish) = wishes().iter().find(|wish| wish.is_about(name)) else { return Ok(()) };
+        if wish.has_come(passing(name)) { wish.come_true() } else { Ok(()) }
     }
 }

@@ -21,6 +21,10 @@ impl RetryPolicy {
     /// long as it takes").
     pub const OPS: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60), budget: None };
 
+    /// For Vault inside a job: quick at first (a new leader is there within a second), and gentle to a sealed server. How long it is
+    /// kept up is bounded by the life of what is waited for.
+    pub const VAULT: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(5), budget: None };
+
     /// The waits, one for each further try.
     pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let builder = ExponentialBuilder::default().with_min_delay(self.first).with_max_delay(self.cap).with_jitter();

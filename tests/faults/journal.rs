@@ -211,3 +211,99 @@ fn an_older_journal_says_that_it_is_older() {
     let ended = world.call("once", &[]);
     assert!(ended.said.contains("the journal is older than the results written under it"), "{}", ended.said);
 }
+
+/// `again-1` was done once and is being done again, and the dispatcher is gone.
+fn in_its_second_attempt() -> World {
+    let world = World::new();
+    world.action("again-1", "hold", "");
+    world.publish("one");
+    world.open_gate("again-1");
+    world.recover();
+    fs::remove_file(world.path("gates/again-1")).unwrap();
+    let serving = world.serve(&[]);
+    let asked = world.command("retry again-1").output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    until("the second attempt", || (world.begun("again-1") == 2).then_some(()));
+    until("it to be known", || (world.run("again-1@2")?.state.word() == "running").then_some(()));
+    kill(serving);
+    world
+}
+
+fn assert_second_result_landed(world: &World) {
+    assert_eq!(world.begun("again-1"), 2, "{:?}", world.tally());
+    assert_eq!(world.result("again-1").unwrap()["attempt"], 2);
+    assert_eq!(world.run("again-1@2").unwrap().kept_aside, None);
+    assert_eq!(world.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn the_result_of_a_second_attempt_lands_also_when_the_journal_of_the_first_is_lost() {
+    let world = in_its_second_attempt();
+    for file in journal_files(&world) {
+        let _ = fs::remove_file(file);
+    }
+    world.open_gate("again-1");
+    world.recover();
+    assert_second_result_landed(&world);
+}
+
+#[test]
+fn the_result_of_a_second_attempt_lands_also_under_a_journal_from_before_the_first() {
+    let world = World::new();
+    world.action("again-1", "hold", "");
+    world.publish("one");
+    let ended = world.call("once", &[("DISPATCH_FAULT", "kill:journal.grant.before")]);
+    assert_eq!(ended.status.code(), None);
+    keep_copy(&world);
+    world.open_gate("again-1");
+    world.recover();
+    fs::remove_file(world.path("gates/again-1")).unwrap();
+    let serving = world.serve(&[]);
+    assert!(world.command("retry again-1").output().unwrap().status.success());
+    until("the second attempt", || (world.begun("again-1") == 2).then_some(()));
+    kill(serving);
+    restore_copy(&world);
+    world.open_gate("again-1");
+    world.recover();
+    assert_second_result_landed(&world);
+}
+
+#[test]
+fn a_result_that_somebody_changed_is_not_replaced_by_a_second_attempt() {
+    let world = in_its_second_attempt();
+    let path = "vault/actions/again-1.result.json";
+    world.repo.git(&["pull", "--quiet", "--no-edit", "--no-rebase", "origin", "main"]);
+    world.repo.write(path, &fs::read_to_string(world.repo.work().join(path)).unwrap().replace("hold", "edited"));
+    world.publish("an edited result");
+    world.open_gate("again-1");
+    world.recover();
+    assert_eq!(world.result("again-1").unwrap()["attempt"], 1);
+    assert!(world.run("again-1@2").unwrap().kept_aside.is_some());
+}
+
+#[test]
+fn under_an_older_journal_a_retry_that_is_asked_for_again_does_not_run_the_same_attempt_twice() {
+    for when in ["at_once", "after_a_look"] {
+        let world = retried("before");
+        let serving = world.serve(&[]);
+        if when == "after_a_look" {
+            until("a look", || says_looked(&world).then_some(()));
+        }
+        assert!(world.command("retry ok-1").output().unwrap().status.success());
+        until("it to be dealt with", || (world.run("ok-1@2")?.state.word() == "published").then_some(()));
+        assert_eq!(world.begun("ok-1"), 2, "{when}: {:?}", world.tally());
+        assert_eq!(world.result("ok-1").unwrap()["attempt"], 2, "{when}");
+        // Whoever still wants another one says so again.
+        assert!(world.command("retry ok-1").output().unwrap().status.success());
+        until("the third", || (world.result("ok-1")?["attempt"] == 3).then_some(()));
+        serving.signal(Signal::TERM);
+        serving.end();
+        assert_eq!(world.begun("ok-1"), 3, "{when}: {:?}", world.tally());
+    }
+}
+
+fn says_looked(world: &World) -> bool {
+    let said = world.command("status --output json").output().unwrap().stdout;
+    let status: serde_json::Value = serde_json::from_slice(&said).unwrap_or_default();
+    status["data"]["ops"]["looked_at"].is_string()
+}

@@ -2,9 +2,10 @@
 //! durable steps, and taken up again. A file that the formulas write tells how often each of them ran.
 //!
 //! - `world`: an ops repo, a state directory and the binary; `child` is one call of it; `check` compares tally, results, journal.
-//! - `points`: kill and full disk at every point that a good round passes. `repeat`: every step twice.
+//! - `points`: kill and full disk at every point that a good round passes; `rare`: at those that only a rare one does; `full`: a
+//!   disk that stays full. `repeat`: every step twice.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
-//! - `service`: one instance, signals, limits, order.
+//! - `backend`: one that the config no longer has. `service`: one instance, signals, limits, order. `beside`: other verbs meanwhile.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,10 +24,14 @@ mod git_http;
 #[path = "../common/ops_repo.rs"]
 mod ops_repo;
 
+mod backend;
+mod beside;
 mod check;
 mod child;
+mod full;
 mod journal;
 mod points;
+mod rare;
 mod remote;
 mod repeat;
 mod service;

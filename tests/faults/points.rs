@@ -169,7 +169,7 @@ fn every_durable_step_has_a_point_before_and_one_after_it() {
 
 /// A round in which somebody speaks to the dispatcher: one run is cancelled while it goes on, another is asked for again.
 /// Stops where the dispatcher does.
-fn eventful_round(world: &World, environment: &[(&str, &str)]) {
+pub(crate) fn eventful_round(world: &World, environment: &[(&str, &str)]) {
     let mut serving = world.serve(environment);
     until("can-1 to begin", || (serving.is_over() || world.begun("can-1") > 0).then_some(()));
     until("the cancellation", || (serving.is_over() || says(world, "cancel can-1")).then_some(()));
@@ -188,7 +188,7 @@ fn says(world: &World, line: &str) -> bool {
     world.command(line).output().unwrap().status.success()
 }
 
-fn eventful_world() -> World {
+pub(crate) fn eventful_world() -> World {
     let world = World::with_a_bit_of_everything();
     world.action("can-1", "hold", "");
     world.publish("one to be cancelled");

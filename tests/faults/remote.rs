@@ -93,6 +93,32 @@ fn a_refused_result_stays_in_the_outbox_is_shown_and_goes_out_when_it_may() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_an_ops_repo_that_refuses_and_says_what_it_leaves() {
+    for how in ["run --drain", "run"] {
+        let world = one_action("work", "ok-1");
+        world.repo.hook("pre-receive", "#!/bin/sh\necho 'results are frozen' >&2\nexit 1\n");
+        let serving = world.start(how, &[]);
+        world.wait_until_begun("ok-1");
+        until("the result to be ready", || (world.run("ok-1@1")?.state.word() == "settled").then_some(()));
+        if how == "run" {
+            assert!(world.command("drain").output().unwrap().status.success());
+        } else {
+            serving.signal(Signal::TERM);
+        }
+        let ended = serving.end();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+        let left = ended.said.lines().find(|line| line.contains("left unpublished")).unwrap_or_default();
+        assert!(left.contains("ok-1@1") && left.contains("results are frozen"), "{}", ended.said);
+        let status = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
+        assert!(status.contains("1 results to push"), "{status}");
+
+        fs::remove_file(world.repo.bare().join("hooks/pre-receive")).unwrap();
+        world.recover();
+        world.assert_sound(Strictness::Exact);
+    }
+}
+
+#[test]
 fn a_remote_that_is_away_at_the_start_or_in_the_middle_is_waited_for() {
     let world = one_action("hold", "hold-1");
     let server = over_http(&world);

@@ -1,9 +1,9 @@
-//! What is in the mirror: changes, entries, blobs, and which commit brought what.
+//! What is in the mirror: changes, entries, blobs, and which commit brought what; and the git that is kept for such questions.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 
-use dispatch::ops::{Blob, Mirror, Mode, OpsError};
+use dispatch::ops::{Blob, Deadlines, Mirror, Mode, OpsError};
 use dispatch::support::ids::{BlobId, CommitId};
 
 use crate::ops_repo::OpsRepo;
@@ -76,7 +76,7 @@ async fn a_file_name_of_any_bytes_is_listed_as_it_is() {
 }
 
 #[tokio::test]
-async fn lookup_answers_in_the_order_asked_with_one_process_for_all() {
+async fn lookup_answers_in_the_order_asked_and_starts_nothing_for_it() {
     let repo = OpsRepo::new();
     repo.write("vault/actions/a.toml", "a");
     repo.write("formulas/b.sh", "b");
@@ -86,11 +86,109 @@ async fn lookup_answers_in_the_order_asked_with_one_process_for_all() {
     let before = mirror.processes();
     let paths = ["formulas/b.sh", "no/such/file", "vault/actions/a.toml", "README.md", "README.md/x", "vault"];
     let found = mirror.lookup(&head, &paths.map(str::to_owned)).await.unwrap();
-    assert_eq!(mirror.processes() - before, 1);
+    assert_eq!(mirror.processes(), before, "the git that answered before is asked again");
     let modes: Vec<Option<Mode>> = found.iter().map(|entry| entry.as_ref().map(|entry| entry.mode)).collect();
     let file = Some(Mode::File);
     assert_eq!(modes, [file, None, file, file, None, Some(Mode::Folder)]);
     assert_eq!(mirror.entries(&head, "no/such").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn in_a_large_folder_few_and_many_are_found_alike() {
+    let repo = OpsRepo::new();
+    for n in 0..8_000 {
+        repo.write(&format!("{ACTIONS}/a-name-of-some-length-{n}.toml"), "x");
+    }
+    repo.commit("many");
+    repo.push();
+    let (mirror, head) = fetched(&repo).await;
+    for count in [1, 3, 40] {
+        let numbers = (0..count).map(|n| n * 199);
+        let mut paths: Vec<String> = numbers.map(|n| format!("{ACTIONS}/a-name-of-some-length-{n}.toml")).collect();
+        paths.extend([format!("{ACTIONS}/none.toml"), "vault".to_owned(), "no/such/file".to_owned()]);
+        let found = mirror.lookup(&head, &paths).await.unwrap();
+        let there: Vec<bool> = found.iter().map(Option::is_some).collect();
+        assert_eq!(there, [vec![true; count], vec![false, true, false]].concat());
+        for (entry, path) in found.iter().zip(&paths) {
+            assert!(entry.as_ref().is_none_or(|entry| entry.path.as_str() == Some(path)), "{path}: {entry:?}");
+        }
+    }
+    let nowhere: CommitId = "1".repeat(40).parse().unwrap();
+    assert!(mirror.lookup(&nowhere, &["vault".to_owned()]).await.is_err(), "no commit is not an empty one");
+}
+
+/// The processes that answer questions about the mirror of `repo`.
+fn readers(repo: &OpsRepo) -> Vec<i32> {
+    let folder = repo.state().join("mirror.git");
+    let is_reader = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("--batch-command") && line.contains(folder.to_str().unwrap())
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_reader).collect()
+}
+
+#[tokio::test]
+async fn the_git_that_is_kept_sees_what_is_fetched_and_packed_later() {
+    let repo = OpsRepo::new();
+    let (mirror, _) = fetched(&repo).await;
+    let reader = readers(&repo);
+    assert_eq!(reader.len(), 1);
+    // So many objects at once come as a pack, one alone does not.
+    for count in [1, 300] {
+        (0..count).for_each(|n| repo.write(&format!("a{count}-{n}"), &format!("text {count} {n}")));
+        repo.commit("more");
+        repo.push();
+        let head = mirror.fetch().await.unwrap();
+        let blob = blob_at(&mirror, &head, &format!("a{count}-0")).await;
+        let found = mirror.blobs(std::slice::from_ref(&blob), 100).await.unwrap();
+        assert_eq!(found[&blob], Blob::Whole(format!("text {count} 0").into_bytes()));
+        mirror.tidy().await.unwrap();
+        assert_eq!(mirror.blobs(std::slice::from_ref(&blob), 100).await.unwrap().len(), 1);
+    }
+    assert_eq!(readers(&repo), reader, "it was the same one all the time");
+}
+
+#[tokio::test]
+async fn a_git_that_is_kept_and_killed_is_replaced_and_its_asker_notices_nothing() {
+    let repo = OpsRepo::new();
+    let (mirror, head) = fetched(&repo).await;
+    let reader = readers(&repo);
+    let pid = rustix::process::Pid::from_raw(reader[0]).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(mirror.commit(&head).await.unwrap().id, head);
+    assert_ne!(readers(&repo), reader);
+}
+
+#[tokio::test]
+async fn one_who_goes_away_in_the_middle_of_an_answer_leaves_it_to_nobody_else() {
+    let repo = OpsRepo::new();
+    repo.write("large", &"x".repeat(20_000_000));
+    repo.commit("a large file");
+    repo.push();
+    let (mirror, head) = fetched(&repo).await;
+    let large = blob_at(&mirror, &head, "large").await;
+    let asked = std::slice::from_ref(&large);
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(1), mirror.blobs(asked, u64::MAX)).await;
+    assert!(gone.is_err(), "it was too quick to go away from");
+    assert_eq!(mirror.commit(&head).await.unwrap().id, head);
+}
+
+#[tokio::test]
+async fn without_questions_no_git_is_kept() {
+    let repo = OpsRepo::new();
+    let deadlines = Deadlines { idle: std::time::Duration::from_millis(20), ..Deadlines::default() };
+    let settings = OpsRepo::settings(&repo.bare().display().to_string());
+    let mirror = Mirror::open_with(&settings, &repo.state(), deadlines).await.unwrap();
+    for _ in 0..2 {
+        mirror.fetch().await.unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !readers(&repo).is_empty() {
+            assert!(std::time::Instant::now() < end, "it is still there");
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -268,7 +366,7 @@ async fn a_git_configuration_in_the_home_of_git_is_not_read() {
 
 #[test]
 fn git_variables_around_the_dispatcher_do_not_reach_git() {
-    let other = "reading::lookup_answers_in_the_order_asked_with_one_process_for_all";
+    let other = "reading::lookup_answers_in_the_order_asked_and_starts_nothing_for_it";
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", other])
         .env("GIT_OBJECT_DIRECTORY", "/dev/null/elsewhere")

@@ -28,6 +28,7 @@ use super::story;
 use crate::support::clock::Clock;
 use crate::support::fault;
 use crate::support::ids::{ActionId, BlobId, CommitId, RunId};
+use store::{News, Stepped};
 use writer::Writer;
 
 pub use alarm::{Alarm, alarms};
@@ -170,18 +171,20 @@ impl Journal {
     pub async fn step(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
         let kind = step.kind().word();
         if fault::twice() {
-            self.step_once(run, step.clone()).await?;
+            self.step_once(run, &step).await?;
         }
         fault::point(&format!("journal.{kind}.before"))?;
-        let after = self.step_once(run, step.clone()).await?;
-        story::tell(run, &step);
+        let after = self.step_once(run, &step).await?;
         fault::point(&format!("journal.{kind}.after"))?;
         Ok(after)
     }
 
-    async fn step_once(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
-        let (run, at) = (run.clone(), self.clock.now());
-        self.call(move |connection| store::step(connection, &run, &step, at)).await
+    async fn step_once(&self, run: &RunId, step: &Step) -> Result<Run, JournalError> {
+        let (id, recorded, at) = (run.clone(), step.clone(), self.clock.now());
+        let Stepped { run: after, news } =
+            self.call(move |connection| store::step(connection, &id, &recorded, at)).await?;
+        tell([(run, step, news)]);
+        Ok(after)
     }
 
     /// Records several steps as one: all of them or none.
@@ -198,12 +201,10 @@ impl Journal {
         let job = move |connection: &Connection| {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
-        let after = self.call(job).await?;
-        for (run, step) in &told {
-            story::tell(run, step);
-        }
+        let after: Vec<Stepped> = self.call(job).await?;
+        tell(told.iter().zip(&after).map(|((run, step), after)| (run, step, after.news)));
         fault::point(&format!("journal.{point}.after"))?;
-        Ok(after)
+        Ok(after.into_iter().map(|after| after.run).collect())
     }
 
     /// Records what one look at the ops repo brought, all of it or nothing.
@@ -214,10 +215,8 @@ impl Journal {
         let at = self.clock.now();
         fault::point("journal.sight.before")?;
         let told = sighting.steps.clone();
-        self.call(move |connection| store::sight(connection, &sighting, at)).await?;
-        for (run, step) in &told {
-            story::tell(run, step);
-        }
+        let news = self.call(move |connection| store::sight(connection, &sighting, at)).await?;
+        tell(told.iter().zip(news).map(|((run, step), news)| (run, step, news)));
         fault::point("journal.sight.after")?;
         Ok(())
     }
@@ -347,6 +346,13 @@ impl Journal {
     /// Any failure to read.
     pub async fn standing(&self, actions: Vec<String>) -> Result<Vec<Option<StandingResult>>, JournalError> {
         self.call(move |connection| actions.iter().map(|action| read::standing(connection, action)).collect()).await
+    }
+}
+
+/// Says what is on record now; a step that was taken before has been told.
+fn tell<'s>(steps: impl IntoIterator<Item = (&'s RunId, &'s Step, News)>) {
+    for (run, step, _) in steps.into_iter().filter(|(_, _, news)| *news == News::Recorded) {
+        story::tell(run, step);
     }
 }
 

@@ -108,19 +108,33 @@ pub(super) fn set(connection: &Connection, key: &str, value: Option<&str>) -> Re
     changed.map(drop).map_err(JournalError::statement("keep a value"))
 }
 
-pub(super) fn step(connection: &Connection, id: &RunId, step: &Step, at: Timestamp) -> Result<Run, JournalError> {
+/// The run after a step, and whether the step changed anything.
+#[derive(Debug)]
+pub(super) struct Stepped {
+    pub(super) run: Run,
+    pub(super) news: News,
+}
+
+/// Whether a step was recorded now, or had been taken before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Recorded,
+    Known,
+}
+
+pub(super) fn step(connection: &Connection, id: &RunId, step: &Step, at: Timestamp) -> Result<Stepped, JournalError> {
     let illegal = |illegal| JournalError::Illegal { run: id.clone(), illegal };
     let before = read::run(connection, id)?;
     let after = match &before {
         None => Run::begin(id.clone(), next_order(connection)?, step, at).map_err(illegal)?,
         Some(run) => match run.after(step, at).map_err(illegal)? {
             Some(after) => after,
-            None => return Ok(run.clone()),
+            None => return Ok(Stepped { run: run.clone(), news: News::Known }),
         },
     };
     write(connection, before.as_ref(), &after)?;
     chain::append(connection, at, &id.to_string(), step.kind().word(), &event_data(id, step)?)?;
-    Ok(after)
+    Ok(Stepped { run: after, news: News::Recorded })
 }
 
 fn next_order(connection: &Connection) -> Result<i64, JournalError> {
@@ -173,7 +187,8 @@ fn unreadable_sql(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 
-pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp) -> Result<(), JournalError> {
+/// Answers, for each of the steps, whether it was news.
+pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp) -> Result<Vec<News>, JournalError> {
     for result in &sighting.results {
         connection
             .prepare_cached(
@@ -190,14 +205,11 @@ pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp)
             .execute("DELETE FROM results WHERE action = ?1", [action])
             .map_err(JournalError::statement("forget what is gone from the ops repo"))?;
     }
-    for (run, step) in &sighting.steps {
-        self::step(connection, run, step, at)?;
+    let steps = sighting.steps.iter().map(|(run, step)| Ok(self::step(connection, run, step, at)?.news));
+    let news = steps.collect::<Result<_, JournalError>>()?;
+    if let Some(head) = &sighting.head {
+        set(connection, "head", Some(head.as_str()))?;
+        set(connection, "rewritten", None)?;
     }
-    match &sighting.head {
-        Some(head) => {
-            set(connection, "head", Some(head.as_str()))?;
-            set(connection, "rewritten", None)
-        }
-        None => Ok(()),
-    }
+    Ok(news)
 }

@@ -75,12 +75,21 @@ impl Registry {
     /// # Errors
     /// When it is unfit; nothing has changed then.
     pub fn add(&self, name: &str, value: SecretString) -> Result<(), Unfit> {
+        self.add_all(vec![(name.to_owned(), value)])
+    }
+
+    /// Adds values, given as (name, value): all of them, or none.
+    ///
+    /// # Errors
+    /// When one is unfit; nothing has changed then.
+    pub fn add_all(&self, values: Vec<(String, SecretString)>) -> Result<(), Unfit> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.values.push((name.to_owned(), value));
+        let before = known.values.len();
+        known.values.extend(values);
         match compile(&known.values) {
             Ok(patterns) => known.patterns = patterns,
             Err(error) => {
-                known.values.pop();
+                known.values.truncate(before);
                 return Err(error);
             }
         }

@@ -79,6 +79,29 @@ fn a_finished_log_answers_the_same_again_and_takes_no_more() {
 }
 
 #[test]
+fn a_stretch_that_was_dropped_and_is_observed_again_is_counted_once() {
+    let (_folder, store, run) = store();
+    let much: Vec<u8> = (0..20).flat_map(|_| block("a")).collect();
+    let mut log = store.open(&run).unwrap();
+    log.feed(&line("before"), &at(1)).unwrap();
+    log.record().unwrap();
+    log.dropped(99).unwrap();
+    drop(log);
+    // Adopted before anything behind the gap was on record: the gap is told again.
+    let mut log = store.open(&run).unwrap();
+    assert_eq!(*log.cursor(), at(1));
+    log.dropped(99).unwrap();
+    log.feed(&much, &at(2)).unwrap();
+    drop(log);
+    // Adopted after that: it is not.
+    let log = store.open(&run).unwrap();
+    assert_eq!((log.cursor(), log.progress().dropped), (&at(2), 99));
+    log.finish().unwrap();
+    let text = String::from_utf8(content(&store, &run)).unwrap();
+    assert_eq!(text.matches("were dropped here").count(), 1);
+}
+
+#[test]
 fn of_a_long_log_beginning_and_end_are_kept_and_the_middle_is_counted_in_one_line() {
     let (_folder, store, run) = store();
     let mut log = store.open(&run).unwrap();

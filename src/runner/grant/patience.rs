@@ -1,0 +1,62 @@
+//! Asking Vault again while it cannot serve: how long, how often, and what is said meanwhile.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::stop::GrantStop;
+use crate::runner::emit::Emitter;
+use crate::runner::event::{Kind, WAITING};
+use crate::support::chain;
+use crate::support::retry::RetryPolicy;
+use crate::vault::VaultError;
+
+/// One wait for Vault, over all the calls that are made during it.
+pub(super) struct Patience<'a> {
+    emitter: &'a Emitter,
+    delays: Box<dyn Iterator<Item = Duration> + Send>,
+    since: Instant,
+    bound: Duration,
+    said: String,
+}
+
+impl<'a> Patience<'a> {
+    /// Lasts for `bound` from now.
+    pub(super) fn new(bound: Duration, emitter: &'a Emitter) -> Self {
+        let delays = Box::new(RetryPolicy::VAULT.delays());
+        Self { emitter, delays, since: Instant::now(), bound, said: String::new() }
+    }
+
+    /// Repeats a call that changes nothing until it is answered: with its answer, with an error that waiting does not mend, or with
+    /// [`GrantStop::Unavailable`].
+    pub(super) async fn ask<T, F>(&mut self, call: impl Fn() -> F) -> Result<Result<T, VaultError>, GrantStop>
+    where
+        F: Future<Output = Result<T, VaultError>>,
+    {
+        loop {
+            match call().await {
+                Err(error) if error.why.may_pass() => self.wait(error).await?,
+                answered => return Ok(answered),
+            }
+        }
+    }
+
+    /// Waits before the next try.
+    ///
+    /// # Errors
+    /// The bound has been reached.
+    pub(super) async fn wait(&mut self, error: VaultError) -> Result<(), GrantStop> {
+        let asked_for = error.why.retry_after().unwrap_or_default();
+        let delay = self.delays.next().unwrap_or(self.bound).max(asked_for);
+        if self.since.elapsed() + delay > self.bound {
+            return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: error });
+        }
+        let words = chain::words(&error);
+        if words != self.said {
+            self.emitter.emit([Kind::status(WAITING, Some(words.clone()))]);
+            self.said = words;
+        }
+        sleep(delay).await;
+        Ok(())
+    }
+}
