@@ -9,6 +9,7 @@
 //! - [`dispatcher`]: the loop: wake-ups, queue and slots, recovery, stopping, the control socket.
 //! - [`run`]: one run's life: states and legal transitions (pure), the journal, watching, settling.
 //! - [`admission`]: every check before anything has an effect, as pure functions over a snapshot; verdict and explanation.
+//! - [`forge`]: the forge that holds the ops repo, asked over its API: requests, reviews, people, and the words told back.
 //! - [`ops`]: the ops repo: the git subprocess, the mirror, what changed, signatures, publishing.
 //! - [`grant`]: secret providers; what is presented to one run.
 //! - [`backend`]: the contract of a place where runs run, and its implementations.
@@ -24,6 +25,7 @@ pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod dispatcher;
+pub mod forge;
 pub mod grant;
 pub mod ops;
 pub mod run;

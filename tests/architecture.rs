@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From top to bottom: a module may use only those behind it.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 13] = [
     "cli",
     "dispatcher",
     "run",
     "admission",
+    "forge",
     "ops",
     "grant",
     "backend",

@@ -11,6 +11,8 @@ mod config;
 mod daemon;
 #[path = "cli/docs.rs"]
 mod docs;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/existing.rs"]
 mod existing;
 #[path = "cli/explain.rs"]

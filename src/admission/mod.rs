@@ -8,12 +8,14 @@
 //! - [`snapshot`], [`rules`]: what is looked at, and the config's part of it, as plain data.
 //! - `reading`: what the files in a snapshot say, once parsed.
 //! - [`checks`]: one file for each rule of 20-admission.
+//! - [`forecast`]: what would become of an action that is not merged yet.
 //! - [`verdict`], [`admitted`], [`explain`]: the outcome, what a run gets, and the words.
 
 pub mod admitted;
 pub mod check;
 pub mod checks;
 pub mod explain;
+pub mod forecast;
 pub mod gather;
 mod reading;
 pub mod rules;
@@ -28,6 +30,7 @@ pub use admitted::Admitted;
 pub use check::{Check, Judgement};
 pub use checks::approval::{Approval, How};
 pub use explain::Explanation;
+pub use forecast::{Forecast, Planned};
 pub use gather::{GatherError, Gatherer, Ledger, Scene};
 pub use rules::Rules;
 pub use snapshot::Snapshot;

@@ -95,7 +95,7 @@ pub fn admit(snapshot: &Snapshot, rules: &Rules) -> Explanation {
 const PASSED: u8 = 5;
 
 /// The order of this module's head; a check that could not be judged stops the action like an open question.
-fn rank(check: &Check) -> (u8, u8) {
+pub(super) fn rank(check: &Check) -> (u8, u8) {
     let class = match check.judgement {
         Judgement::SetAside { .. } => 0,
         Judgement::Wait { reason: Reason::HistoryRewritten, .. } => 1,

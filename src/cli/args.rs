@@ -101,6 +101,8 @@ pub enum Verb {
     Retry(TargetArg),
     /// Take up nothing new, and end when what runs has ended
     Drain,
+    /// Look at everything that the configuration names, and say what to do about what does not hold
+    Doctor,
     /// Remove what settled runs left behind
     Gc(GcArgs),
     /// The record of everything that happened

@@ -67,13 +67,22 @@ impl Invocation {
     /// # Errors
     /// It cannot be read or does not hold.
     pub fn load(&self) -> Result<Loaded, CliError> {
+        let loaded = self.load_quietly()?;
+        if !loaded.warnings.is_empty() {
+            complain(&loaded.warnings.render(Paint::of(self.globals.color, &std::io::stderr()).color()));
+        }
+        Ok(loaded)
+    }
+
+    /// The configuration; its warnings are the caller's to show.
+    ///
+    /// # Errors
+    /// It cannot be read or does not hold.
+    pub fn load_quietly(&self) -> Result<Loaded, CliError> {
         let paint = Paint::of(self.globals.color, &std::io::stderr());
         let loaded = Config::load(&self.sources()).map_err(|error| CliError::from_config(&error, paint.color()))?;
         let file = loaded.file.as_deref().map(|path| path.display().to_string());
         tracing::debug!(file = file.as_deref().unwrap_or("none"), "configuration loaded");
-        if !loaded.warnings.is_empty() {
-            complain(&loaded.warnings.render(paint.color()));
-        }
         Ok(loaded)
     }
 

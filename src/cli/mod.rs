@@ -13,6 +13,8 @@ pub mod config_show;
 pub mod control;
 pub mod daemon;
 mod demo;
+mod doctor;
+mod endpoint;
 pub mod error;
 pub mod explain;
 pub mod gc;
@@ -93,6 +95,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::List(arguments) => list::run(arguments, invocation),
         Verb::Show(target) => show::run(target, invocation),
         Verb::Logs(arguments) => logs::run(arguments, invocation),
+        Verb::Doctor => doctor::run(invocation),
         Verb::Gc(arguments) => gc::run(arguments, invocation),
         Verb::Audit(verb) => audit::run(verb, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::{OnceArgs, RunArgs};
+use super::endpoint::Endpoint;
 use super::error::{CliError, Kind};
 use super::invocation::Invocation;
 use super::view::ListView;
@@ -20,9 +21,8 @@ use crate::dispatcher::once::{OnceError, Round};
 use crate::dispatcher::report::run_view;
 use crate::dispatcher::service::OnStop;
 use crate::dispatcher::settings::Settings;
-use crate::dispatcher::start::{StartError, Surroundings};
+use crate::dispatcher::start::{StartError, Surroundings, Unanswered};
 use crate::run::record::Run;
-use crate::support::checkup;
 use crate::support::clock::{Clock as _, SystemClock};
 
 /// Threads that serve runs, the ops repo and the socket. Two keep one slow step from holding up the rest.
@@ -68,30 +68,29 @@ pub(super) fn surroundings(environment: &BTreeMap<String, String>) -> Result<Sur
 }
 
 /// Opens a dispatcher, with words for people where it cannot be.
-pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Arc<Dispatcher>, CliError> {
-    let started = Dispatcher::start(config, surroundings(invocation.environment())?).await;
+pub(super) async fn start(
+    config: &Config,
+    invocation: &Invocation,
+    unanswered: Unanswered,
+) -> Result<Arc<Dispatcher>, CliError> {
+    let started = Dispatcher::start(config, surroundings(invocation.environment())?, unanswered).await;
     started.map_err(|error| {
-        let kind = match &error {
-            StartError::Ops(_) => Kind::Unreachable,
-            StartError::Dependencies { bad } if checkup::worst(bad) == checkup::Standing::Unreachable => {
-                Kind::Unreachable
+        let (kind, hint) = match &error {
+            StartError::Dependencies { findings } => return super::doctor::refused(findings, &error, invocation),
+            StartError::Lock(_) => (
+                Kind::Failed,
+                "one dispatcher serves a state directory: ask it with `dispatch status`, or stop it first",
+            ),
+            StartError::StateDirectory { .. } => {
+                (Kind::Failed, "set `state_dir` to a directory of the dispatcher's own user")
             }
-            _ => Kind::Failed,
-        };
-        let hint: &str = match &error {
-            StartError::Lock(_) => {
-                "one dispatcher serves a state directory: ask it with `dispatch status`, or stop it first"
-            }
-            StartError::StateDirectory { .. } => "set `state_dir` to a directory of the dispatcher's own user",
             StartError::Journal(_) => {
-                "the journal needs a directory that can be written to, and this version or a later one"
+                (Kind::Failed, "the journal needs a directory that can be written to, and this version or a later one")
             }
-            StartError::Ops(_) => {
-                "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force"
-            }
-            StartError::Dependencies { bad } => {
-                bad.iter().find_map(|finding| finding.fix.as_deref()).unwrap_or("look at what it names")
-            }
+            StartError::Ops(_) => (
+                Kind::Unreachable,
+                "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",
+            ),
         };
         CliError::new(kind, "the dispatcher cannot start").caused_by(&error).hint(hint)
     })
@@ -99,13 +98,18 @@ pub(super) async fn start(config: &Config, invocation: &Invocation) -> Result<Ar
 
 async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Result<ExitCode, CliError> {
     let signals = Signals::new()?;
-    let dispatcher = start(&loaded.config, invocation).await?;
+    // First of all, so that it can be asked whether the process lives while what it needs is being opened.
+    let mut endpoint = Endpoint::open(&loaded.config).await?;
+    let dispatcher = start(&loaded.config, invocation, Unanswered::WaitFor).await?;
     let listener = listen(&loaded.config)?;
     tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
     notify_systemd(&[sd_notify::NotifyState::Ready]);
     let living = tokio::spawn(keep_telling_that_we_live());
     let stop = watch::Sender::new(false);
     let answering = tokio::spawn(Arc::clone(&dispatcher).answer(listener));
+    if let Some(endpoint) = &mut endpoint {
+        endpoint.attend(&dispatcher);
+    }
     let served = tokio::select! {
         served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
         () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
@@ -116,6 +120,9 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     answering.abort();
     living.abort();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    if let Some(endpoint) = endpoint {
+        endpoint.close().await;
+    }
     served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -268,7 +275,7 @@ fn worst(view: &ListView) -> ExitCode {
 
 async fn one_round(invocation: &Invocation, loaded: &Loaded) -> Result<(Round, Vec<Run>), CliError> {
     let mut signals = Signals::new()?;
-    let dispatcher = start(&loaded.config, invocation).await?;
+    let dispatcher = start(&loaded.config, invocation, Unanswered::Stop).await?;
     let interrupt = watch::Sender::new(false);
     let before = dispatcher.journal().tip().await.map_err(|error| failed(&OnceError::from(error)))?;
     let wish = interrupt.subscribe();

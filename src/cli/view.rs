@@ -8,6 +8,7 @@ use serde::Serialize;
 mod show;
 
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
+use crate::support::checkup::{Finding, Standing};
 pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 
 /// `list`
@@ -201,6 +202,15 @@ pub struct LaunchView {
     /// Why it would wait in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+}
+
+/// `doctor`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DoctorView {
+    /// The worst of all.
+    pub standing: Standing,
+    /// What was found, in the order in which it was looked at.
+    pub findings: Vec<Finding>,
 }
 
 /// `gc`

@@ -1,6 +1,8 @@
 //! What a schema cannot say: values that do not fit together, names that nobody knows, and settings worth a warning.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use super::draft::Draft;
 use super::leaf::{Wrong, not_among};
@@ -29,6 +31,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     approval(config, draft);
     secrets(config, draft);
     super::vault::check(config, environment, draft);
+    webhook(config, environment, draft);
     passed_on(config, draft);
     if config.debug.allow_unapproved {
         let wrong = Wrong::new("actions that nobody approved may be run by `dispatch once --action`");
@@ -80,28 +83,45 @@ fn branch(name: &str) -> Result<(), Wrong> {
 }
 
 fn login(key: &str, login: &Credential, config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
-    match (&login.password_file, &login.password_env) {
-        (None, None) => {
-            let wrong = Wrong::new(format!("`{key}` names no password"));
-            draft.complain(key, Error, wrong.help("set `password_file` or `password_env`"));
-        }
-        (Some(_), Some(_)) => {
-            let wrong = Wrong::new("both `password_file` and `password_env` are set");
-            draft.complain(&format!("{key}.password_env"), Error, wrong.help("keep one of them"));
-        }
-        (None, Some(name)) if !environment.contains_key(name) => {
-            let wrong = Wrong::new(format!("the environment variable {name} is not set"));
-            draft.complain(
-                &format!("{key}.password_env"),
-                Warning,
-                wrong.help("it is read when the remote asks for a login"),
-            );
-        }
-        _ => {}
-    }
+    held(key, "password", login.password_file.as_deref(), login.password_env.as_deref(), environment, draft);
     if transport(&config.ops.remote) != Some(Transport::Http) {
         draft.complain(key, Warning, Wrong::new("`ops.remote` is not reached over HTTP, so this login is not used"));
     }
+}
+
+/// A secret of the dispatcher's own: `<what>_file` or `<what>_env` of the table `key` names it.
+fn held(
+    key: &str,
+    what: &str,
+    file: Option<&Path>,
+    variable: Option<&str>,
+    environment: &BTreeMap<String, String>,
+    draft: &mut Draft,
+) {
+    match (file, variable) {
+        (None, None) => {
+            let wrong = Wrong::new(format!("`{key}` names no {what}"));
+            draft.complain(key, Error, wrong.help(format!("set `{what}_file` or `{what}_env`")));
+        }
+        (Some(_), Some(_)) => {
+            let wrong = Wrong::new(format!("both `{what}_file` and `{what}_env` are set"));
+            draft.complain(&format!("{key}.{what}_env"), Error, wrong.help("keep one of them"));
+        }
+        (None, Some(name)) if !environment.contains_key(name) => {
+            let wrong = Wrong::new(format!("the environment variable {name} is not set"));
+            draft.complain(&format!("{key}.{what}_env"), Warning, wrong.help("it is read when it is needed"));
+        }
+        _ => {}
+    }
+}
+
+fn webhook(config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
+    let Some(webhook) = &config.webhook else { return };
+    if webhook.listen.parse::<SocketAddr>().is_err() {
+        let wrong = Wrong::new("this is not an address with a port");
+        draft.complain("webhook.listen", Error, wrong.help("write it like `127.0.0.1:8081` or `[::1]:8081`"));
+    }
+    held("webhook", "secret", webhook.secret_file.as_deref(), webhook.secret_env.as_deref(), environment, draft);
 }
 
 fn backends(config: &Config, draft: &mut Draft) {
@@ -153,9 +173,10 @@ fn secrets(config: &Config, draft: &mut Draft) {
 
 fn passed_on(config: &Config, draft: &mut Draft) {
     let logins = [&config.ops.credential, &config.ops.push_credential];
+    let webhook = config.webhook.as_ref().and_then(|webhook| webhook.secret_env.as_deref());
     let vault = config.secrets.vault.as_ref().and_then(|vault| vault.token_env.as_deref());
-    let passwords: Vec<&str> =
-        logins.into_iter().flatten().filter_map(|c| c.password_env.as_deref()).chain(vault).collect();
+    let passwords = logins.into_iter().flatten().filter_map(|login| login.password_env.as_deref());
+    let passwords: Vec<&str> = passwords.chain(webhook).chain(vault).collect();
     for name in &config.pass_environment {
         let wrong = if passwords.contains(&name.as_str()) {
             Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))

@@ -27,6 +27,7 @@ pub(super) fn lay(draft: &mut Draft, sources: &Sources) {
         set(draft, key, &given, &Origin::Flag { name: format!("--{flag}") }, sources);
     }
     slips(draft, &keys, sources);
+    forge(draft, sources);
     forge_token(draft, sources);
     super::vault::lay(draft, sources);
 }
@@ -80,6 +81,34 @@ fn slips(draft: &mut Draft, keys: &[Key], sources: &Sources) {
     }
 }
 
+/// `FORGE_URL` and `FORGE_TOKEN` say where the forge is and who asks it, as far as the config does not. The token goes to the
+/// address that stands beside it: not to one that the file names.
+fn forge(draft: &mut Draft, sources: &Sources) {
+    let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
+    let remote = draft.get("ops.remote").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let unnamed = ["token_file", "token_env"].iter().all(|key| draft.get(&format!("forge.{key}")).is_none());
+    let named = draft.get("forge.url").and_then(Value::as_str).map(str::to_owned);
+    let url = set("FORGE_URL");
+    let goes_to = url.clone().unwrap_or_else(|| remote.clone());
+    if set("FORGE_TOKEN").is_some() && unnamed && host(named.as_deref().unwrap_or(&goes_to)) == host(&goes_to) {
+        variable(draft, "FORGE_TOKEN", "forge.token_env", json!("FORGE_TOKEN"));
+    }
+    if let (Some(url), None) = (url, named) {
+        variable(draft, "FORGE_URL", "forge.url", json!(url));
+    }
+}
+
+/// Sets `key` by what the environment variable `name` says.
+fn variable(draft: &mut Draft, name: &str, key: &str, value: Value) {
+    let page = draft.add_page(Page::new("environment", name));
+    for key in std::iter::once(key).chain(tables_of(key)) {
+        if !draft.places.contains_key(key) {
+            draft.place(key, page, 0..name.len(), Origin::Environment { name: name.to_owned() });
+        }
+    }
+    draft.set(key, value);
+}
+
 /// `FORGE_TOKEN`, which every operator has set, is the login where none is configured. It goes to the forge and nowhere else:
 /// where `FORGE_URL` is set, the remote must be of the same host.
 fn forge_token(draft: &mut Draft, sources: &Sources) {
@@ -90,13 +119,9 @@ fn forge_token(draft: &mut Draft, sources: &Sources) {
     if set("FORGE_TOKEN").is_none() || !wanted || !at_forge {
         return;
     }
-    let origin = Origin::Environment { name: "FORGE_TOKEN".to_owned() };
-    let page = draft.add_page(Page::new("environment", "FORGE_TOKEN"));
-    for key in ["ops.credential", "ops.credential.username", "ops.credential.password_env"] {
-        draft.place(key, page, 0.."FORGE_TOKEN".len(), origin.clone());
-    }
     // Gitea, Forgejo and GitLab take any name beside a token.
-    draft.set("ops.credential", json!({ "username": "dispatch", "password_env": "FORGE_TOKEN" }));
+    variable(draft, "FORGE_TOKEN", "ops.credential.username", json!("dispatch"));
+    variable(draft, "FORGE_TOKEN", "ops.credential.password_env", json!("FORGE_TOKEN"));
 }
 
 /// Scheme, host and port of a URL.

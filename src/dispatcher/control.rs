@@ -83,7 +83,7 @@ impl Dispatcher {
                 Ok(json!({ "running": self.crew.running() }))
             }
             Command::Poll => {
-                self.wakes.poll.notify_one();
+                self.look_now();
                 Ok(json!({}))
             }
             Command::AcceptRewrite { commit } => self.accept_rewrite(&commit).await,

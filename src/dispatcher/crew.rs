@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::queue::{Candidate, Capacity, Claim, Decision, decide};
+use super::reach::Reach;
 use crate::action::reason::Reason;
+use crate::backend::BackendError;
 use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive, take_back};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
@@ -34,6 +36,8 @@ pub struct Wakes {
     pub outbox: Notify,
     /// The poll: somebody says that the branch moved.
     pub poll: Notify,
+    /// Who checks open requests: something may have happened on the forge.
+    pub telling: Notify,
 }
 
 /// What is done for a run that is over, until it succeeds.
@@ -82,6 +86,7 @@ impl Active {
 pub struct Crew {
     world: Arc<World>,
     wakes: Arc<Wakes>,
+    reach: Arc<Reach>,
     active: Mutex<BTreeMap<RunId, Active>>,
     queued: Mutex<BTreeMap<RunId, Queued>>,
     detach: watch::Sender<bool>,
@@ -94,11 +99,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Crew {
-    /// A crew without runs.
-    pub fn new(world: Arc<World>, wakes: Arc<Wakes>) -> Arc<Self> {
+    /// A crew without runs. It tells `reach` of calls that failed.
+    pub fn new(world: Arc<World>, wakes: Arc<Wakes>, reach: Arc<Reach>) -> Arc<Self> {
         Arc::new(Self {
             world,
             wakes,
+            reach,
             active: Mutex::default(),
             queued: Mutex::default(),
             detach: watch::Sender::new(false),
@@ -179,8 +185,9 @@ impl Crew {
         let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
         let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
         let holding: Vec<Holds> = locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let capacity = Capacity { out: self.reach.out(), ..capacity.clone() };
         let mut begun = 0;
-        for decision in decide(candidates, &holding, capacity) {
+        for decision in decide(candidates, &holding, &capacity) {
             match decision {
                 Decision::Begin { run, slot } => begun += usize::from(self.begin(&run, slot)),
                 Decision::Wait { run, reason, message } => {
@@ -273,7 +280,12 @@ impl Crew {
                     self.unpark(id);
                     continue;
                 }
-                Err(error) => tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again"),
+                Err(error) => {
+                    if let LifeError::Backend { source: BackendError::Unreachable { backend, .. }, .. } = &error {
+                        self.reach.doubt(backend);
+                    }
+                    tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "trying again");
+                }
             }
             let pause = delays.next().unwrap_or(STEP.cap);
             tokio::select! {
@@ -306,9 +318,13 @@ impl Crew {
         for pause in STEP.delays() {
             match self.world.journal.run(id).await {
                 Ok(Some(run)) if run.state == State::Admitted => {
+                    let candidate = candidate(&run);
+                    if reason == Reason::BackendUnavailable {
+                        self.reach.doubt(&candidate.claim.backend);
+                    }
                     let held = Some(Held { reason, message, until: None });
                     let not_until = Some(Instant::now() + RETURNED);
-                    locked(&self.queued).insert(id.clone(), Queued { candidate: candidate(&run), held, not_until });
+                    locked(&self.queued).insert(id.clone(), Queued { candidate, held, not_until });
                     return;
                 }
                 // Stopped, or another request: others take it from there.

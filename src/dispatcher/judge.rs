@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::action::reason::Reason;
 use crate::admission::gather::{GatherError, Gatherer, Scene};
-use crate::admission::snapshot::{Availability, Rewritten};
+use crate::admission::snapshot::Rewritten;
 use crate::admission::{Rules, Verdict, admit};
 use crate::ops;
 use crate::run::journal::{Journal, JournalError};
@@ -20,6 +20,7 @@ use crate::support::chain;
 use crate::support::ids::{CommitId, RunId};
 
 use super::pickup::{HEAD, REWRITTEN};
+use super::reach::Reach;
 
 /// Requests that are looked at together: bounds the memory that a large backlog takes.
 const BATCH: usize = 1_000;
@@ -39,13 +40,14 @@ pub struct Judged {
 pub struct Judge {
     gatherer: Gatherer,
     world: Arc<World>,
+    reach: Arc<Reach>,
     refreshed: Mutex<Option<Instant>>,
 }
 
 impl Judge {
-    /// A judge that looks through `gatherer`.
-    pub fn new(gatherer: Gatherer, world: Arc<World>) -> Self {
-        Self { gatherer, world, refreshed: Mutex::default() }
+    /// A judge that looks through `gatherer`, and takes the word of `reach` for the backends.
+    pub fn new(gatherer: Gatherer, world: Arc<World>, reach: Arc<Reach>) -> Self {
+        Self { gatherer, world, reach, refreshed: Mutex::default() }
     }
 
     fn journal(&self) -> &Journal {
@@ -100,8 +102,8 @@ impl Judge {
         let head: Option<CommitId> = self.journal().get(HEAD).await?.and_then(|head| head.parse().ok());
         let Some(head) = head else { return Ok(None) };
         let rewritten = self.journal().get(REWRITTEN).await?.map(|_| Rewritten { last_seen: head.clone() });
-        let backends = self.world.backends.keys().map(|name| (name.clone(), Availability::Ready)).collect();
-        Ok(Some(Scene { head, rewritten, backends, now: self.world.clock.now() }))
+        let now = self.world.clock.now();
+        Ok(Some(Scene { head, rewritten, backends: self.reach.availability(), now }))
     }
 
     /// One step for each run; none for one whose request the journal does not know.
@@ -157,9 +159,7 @@ impl Judged {
         if let Some(until) = until {
             self.sooner(Duration::try_from(until.duration_since(scene.now)).unwrap_or_default());
         }
-        let unannounced =
-            [Reason::SecretsUnavailable, Reason::EvidenceUnavailable, Reason::BackendUnavailable].contains(reason);
-        if unannounced {
+        if [Reason::SecretsUnavailable, Reason::EvidenceUnavailable].contains(reason) {
             self.sooner(LOOK_AGAIN);
         }
     }

@@ -57,6 +57,18 @@ impl StateLock {
     }
 }
 
+/// Who has `directory`, by its own words, without taking it; `None`: nobody, or it cannot be told.
+pub fn holder(directory: &Path) -> Option<String> {
+    let mut file = File::open(directory.join("lock")).ok()?;
+    // A shared lock keeps a dispatcher that starts in this instant out; it is let go at once.
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut words = String::new();
+    file.read_to_string(&mut words).ok()?;
+    Some(words.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,11 @@
 //! - [`pickup`]: did the primary branch move, and what does that bring?
 //! - [`judge`]: which of the requests seen are admitted?
 //! - [`queue`] (pure) and [`crew`]: whose turn is it, and who is being driven?
+//! - [`reach`]: which backends answer.
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
+//! - [`doctor`]: whether everything that the config names can be worked with.
+//! - [`secrets`]: which secret provider is meant.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`again`]: another attempt where a grant had expired unopened.
@@ -15,6 +18,8 @@
 //! - [`report`]: how runs and the dispatcher are shown.
 //! - [`audit`]: whether the journal is whole, and the one that its results speak of.
 //! - [`sweep`]: removing what published runs left behind.
+//! - [`telling`]: statuses and comments on the forge.
+//! - [`wake`]: the forge's webhook, and whether the dispatcher is well.
 //! - [`control`]: the unix socket for `dispatch cancel` and its like.
 
 pub mod adhoc;
@@ -22,19 +27,25 @@ mod again;
 pub mod audit;
 pub mod control;
 pub mod crew;
+pub mod doctor;
 pub mod judge;
+
 pub mod lock;
 pub mod once;
 pub mod outbox;
 pub mod pickup;
 pub mod preview;
 pub mod queue;
+pub mod reach;
 mod rebuild;
 pub mod report;
+pub mod secrets;
 pub mod service;
 pub mod settings;
 pub mod start;
 pub mod sweep;
+mod telling;
+pub mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +62,7 @@ use lock::StateLock;
 use outbox::{Flushed, Outbox, OutboxError};
 use pickup::{Look, Pickup, PickupError};
 use settings::Settings;
+use telling::Teller;
 
 /// How the parts fare, for `dispatch status`: the last trouble of each, until it is over.
 #[derive(Debug, Default)]
@@ -96,6 +108,8 @@ pub struct Dispatcher {
     /// When the ops repo was last looked at with success.
     looked_at: watch::Sender<Option<Timestamp>>,
     troubles: Troubles,
+    reach: Arc<reach::Reach>,
+    teller: Option<Arc<Teller>>,
     since: Timestamp,
     remote: String,
     branch: String,
@@ -235,6 +249,22 @@ impl Dispatcher {
             self.wakes.judge.notify_one();
         }
         Ok(flushed)
+    }
+
+    /// Has the ops repo looked at now: somebody says that it moved.
+    pub fn look_now(&self) {
+        self.wakes.poll.notify_one();
+        self.wakes.telling.notify_one();
+    }
+
+    /// What keeps it from its work now, each as `part: why`. Empty: nothing. That the forge is not told keeps it from none.
+    pub fn not_ready(&self) -> Vec<String> {
+        let troubles = self.troubles.all().into_iter().filter(|(part, _)| !telling::PARTS.contains(part));
+        let mut missing: Vec<String> = troubles.map(|(part, words)| format!("{part}: {words}")).collect();
+        if !*self.looked.borrow() && missing.is_empty() {
+            missing.push("ops: it has not been looked at yet".to_owned());
+        }
+        missing
     }
 
     /// Takes over a changed config.

@@ -45,6 +45,8 @@ pub struct Capacity {
     pub formula: BTreeMap<FormulaName, u32>,
     /// By backend.
     pub backend: BTreeMap<String, u32>,
+    /// Backends that do not answer, and in which words: nothing begins on these.
+    pub out: BTreeMap<String, String>,
 }
 
 /// What is decided for one candidate.
@@ -111,6 +113,10 @@ impl Taken {
     }
 
     fn obstacle(&self, claim: &Claim, capacity: &Capacity) -> Option<(Reason, String)> {
+        if let Some(words) = capacity.out.get(&claim.backend) {
+            let message = format!("backend `{}` cannot be reached: {words}", claim.backend);
+            return Some((Reason::BackendUnavailable, message));
+        }
         let same = |of: fn(&Claim) -> &Option<String>| {
             of(claim).as_ref().and_then(|mine| self.claims.iter().find(|other| of(other).as_ref() == Some(mine)))
         };
@@ -221,6 +227,18 @@ mod tests {
         limited.claim.formula_limit = Some(1);
         let decisions = decide(vec![limited], &[(Some(0), claim("a"))], &capacity);
         assert!(matches!(&decisions[0], Decision::Wait { reason: Reason::FormulaBusy, .. }));
+    }
+
+    #[test]
+    fn nothing_begins_on_a_backend_that_does_not_answer_and_others_are_not_held_back() {
+        let mut capacity = slots(4);
+        capacity.out.insert("nomad".to_owned(), "connection refused".to_owned());
+        let mut remote = candidate("a", 90, 1);
+        remote.claim.backend = "nomad".to_owned();
+        let decisions = decide(vec![remote, candidate("b", 50, 2)], &[], &capacity);
+        assert_eq!(begun(&decisions), [("b".to_owned(), 0)]);
+        assert!(matches!(&decisions[0], Decision::Wait { reason: Reason::BackendUnavailable, message, .. }
+            if message.contains("connection refused")));
     }
 
     fn any_candidate() -> impl Strategy<Value = (u8, u8, Option<u8>, Option<u8>, Option<u32>)> {

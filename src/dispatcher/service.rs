@@ -38,12 +38,17 @@ impl Dispatcher {
     /// Only where the journal cannot be read at the start.
     pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
         self.resume().await?;
-        let parts = [
+        let mut parts = vec![
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
             tokio::spawn(Arc::clone(&self).keep_beginning()),
             tokio::spawn(Arc::clone(&self).keep_tidy()),
+            tokio::spawn(Arc::clone(&self).keep_reaching()),
         ];
+        if let Some(teller) = &self.teller {
+            parts.push(tokio::spawn(Arc::clone(&self).keep_telling(Arc::clone(teller))));
+            parts.push(tokio::spawn(Arc::clone(&self).keep_checking(Arc::clone(teller))));
+        }
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let mut draining = self.draining.subscribe();
         let told_to_stop = async {
@@ -169,6 +174,26 @@ impl Dispatcher {
                 () = self.wakes.queue.notified() => {}
                 () = sleep_until(at) => {}
             }
+        }
+    }
+
+    /// What waits for a backend is looked at again once it answers.
+    async fn keep_reaching(self: Arc<Self>) {
+        self.note_reach();
+        let news = || {
+            self.note_reach();
+            self.wakes.judge.notify_one();
+            self.wakes.queue.notify_one();
+        };
+        self.reach.keep_looking(news).await;
+    }
+
+    fn note_reach(&self) {
+        let out: Vec<String> = self.reach.out().into_values().collect();
+        if out.is_empty() {
+            self.troubles.clear("backends");
+        } else {
+            self.troubles.set("backends", out.join("; "));
         }
     }
 

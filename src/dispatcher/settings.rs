@@ -26,6 +26,7 @@ impl From<&Config> for Settings {
                 slots: limits.max_concurrent,
                 formula: limits.formula.clone(),
                 backend: limits.backend.clone(),
+                ..Capacity::default()
             },
             poll: Duration::try_from_secs_f64(config.ops.poll_seconds).unwrap_or(Duration::from_secs(5)),
         }

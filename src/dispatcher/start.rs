@@ -18,25 +18,27 @@ use super::judge::Judge;
 use super::lock::{LockError, StateLock};
 use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
+use super::reach::Reach;
 use super::rebuild::REBUILDING;
+use super::secrets::{exposure, secrets};
 use super::settings::Settings;
+use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer};
+use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
-use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
-use crate::grant::none::NoSecrets;
-use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
+use crate::grant::SecretProvider;
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
 use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
-use crate::support::checkup::{Finding, Standing};
+use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
-use crate::support::{durable, fault};
+use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
 pub const JOURNAL: &str = "journal.db";
@@ -63,20 +65,31 @@ pub enum StartError {
     #[error("the ops repo cannot be used")]
     Ops(#[from] OpsError),
     /// Something that runs depend on does not hold.
-    #[error("{}", words(.bad))]
+    #[error("{}", words(.findings))]
     Dependencies {
-        /// What, in the order in which it was looked at; never empty.
-        bad: Vec<Finding>,
+        /// Everything that was looked at, in order; at least one of them does not hold.
+        findings: Vec<Finding>,
     },
 }
 
-fn words(bad: &[Finding]) -> String {
-    let each = bad.iter().map(|finding| format!("{}: {}", finding.subject, finding.evidence));
+/// Those that do not hold.
+fn words(findings: &[Finding]) -> String {
+    let bad = findings.iter().filter(|finding| finding.standing >= Standing::Unreachable);
+    let each = bad.map(|finding| format!("{}: {}", finding.subject, finding.evidence));
     each.collect::<Vec<_>>().join("; ")
 }
 
+/// What a start does about a server that does not answer. Whatever is wrong stops it either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It starts; what needs the server waits for it.
+    WaitFor,
+    /// It does not start: nobody would be there to wait.
+    Stop,
+}
+
 /// What a start is given beside the config.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The date.
     pub clock: Arc<dyn Clock>,
@@ -93,7 +106,11 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`StartError`]; nothing is going then.
-    pub async fn start(config: &Config, surroundings: Surroundings) -> Result<Arc<Self>, StartError> {
+    pub async fn start(
+        config: &Config,
+        surroundings: Surroundings,
+        unanswered: Unanswered,
+    ) -> Result<Arc<Self>, StartError> {
         let state_dir = &config.state_dir;
         make_folder(state_dir)?;
         let since = surroundings.clock.now();
@@ -102,31 +119,47 @@ impl Dispatcher {
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
         let mirror = Mirror::open(&config.ops, state_dir).await?;
+        let troubles = Troubles::default();
+        let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
-        check(&world).await?;
+        let reach = Arc::new(check(&world, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
         let (paths, recording) = (world.paths.clone(), Arc::default());
         let pickup = Pickup { mirror: mirror.clone(), journal: journal.clone(), paths, line, recording };
-        let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world));
+        let judge = Judge::new(gatherer(config, &mirror, state_dir).await?, Arc::clone(&world), Arc::clone(&reach));
         let aside = state_dir.join("kept-aside");
         Ok(Arc::new(Self {
             pickup,
             judge,
             outbox: tokio::sync::Mutex::new(Outbox::new(mirror, journal, aside)),
-            crew: Crew::new(world, Arc::clone(&wakes)),
+            crew: Crew::new(world, Arc::clone(&wakes), Arc::clone(&reach)),
             wakes,
             settings: watch::Sender::new(Arc::new(Settings::from(config))),
             draining: watch::Sender::new(false),
             looked: watch::Sender::new(false),
             looked_at: watch::Sender::new(None),
-            troubles: Troubles::default(),
+            reach,
+            troubles,
+            teller,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
             _lock: lock,
         }))
     }
+}
+
+/// Who tells the forge, where that is wanted; that nobody can is trouble, and no reason not to run.
+fn teller(
+    config: &Config,
+    surroundings: &Surroundings,
+    journal: &Journal,
+    mirror: &Mirror,
+    troubles: &Troubles,
+) -> Option<Arc<Teller>> {
+    let teller = Teller::of(config, surroundings, journal, mirror)?;
+    teller.inspect_err(|error| troubles.set("telling", chain::words(error))).ok()
 }
 
 /// What admission looks through; the mirrors of formula sources are kept below `place`.
@@ -225,55 +258,50 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
     Ok(BTreeMap::from([(local.name().to_owned(), local)]))
 }
 
-/// Where secrets come from.
-///
-/// # Errors
-/// The provider cannot be set up, or two are configured.
-pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
-    let wrong = |evidence: String, fix: String| {
-        let bad = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
-        StartError::Dependencies { bad }
-    };
-    match (&config.secrets.vault, &config.secrets.file) {
-        (Some(_), Some(_)) => {
-            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
-            Err(wrong(words.to_owned(), "keep one of them".to_owned()))
-        }
-        (Some(settings), None) => match VaultProvider::open(settings) {
-            Ok(provider) => Ok(Arc::new(provider)),
-            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, fix)),
-            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]".to_owned())),
-        },
-        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
-        (None, None) => Ok(Arc::new(NoSecrets)),
+/// What a look at everything that runs depend on found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The secrets.
+    pub secrets: Vec<Finding>,
+    /// Each backend, by name.
+    pub backends: BTreeMap<String, Vec<Finding>>,
+}
+
+impl Looked {
+    /// All findings, in the order in which they were made.
+    pub fn into_all(self) -> Vec<Finding> {
+        self.secrets.into_iter().chain(self.backends.into_values().flatten()).collect()
     }
 }
 
 /// Looks at everything that runs depend on.
-pub async fn findings(world: &World) -> Vec<Finding> {
-    let mut findings = world.secrets.check().await;
-    for backend in world.backends.values() {
-        findings.extend(backend.check().await);
-        findings.extend(exposure(world.secrets.as_ref(), backend.as_ref()));
+pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<dyn Backend>>) -> Looked {
+    let mut looked = Looked { secrets: secrets.check().await, ..Looked::default() };
+    for (name, backend) in backends {
+        let mut findings = backend.check().await;
+        findings.extend(exposure(secrets, backend.as_ref()));
+        looked.backends.insert(name.clone(), findings);
     }
-    findings
+    looked
 }
 
-/// Values may not travel where others can read what is handed over.
-fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
-    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
-    exposed.then(|| {
-        let subject = format!("secrets: handed over on {}", backend.name());
-        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
-        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
-    })
-}
-
-async fn check(world: &World) -> Result<(), StartError> {
-    let mut bad = findings(world).await;
-    // A Vault that is sealed or away stops no dispatcher: what runs is adopted and settled without it, and what needs a grant waits,
-    // for nothing is minted before the server has proven what it must.
-    let waits = |finding: &Finding| finding.standing == Standing::Unreachable && finding.subject.starts_with("vault:");
-    bad.retain(|finding| finding.standing >= Standing::Unreachable && !waits(finding));
-    if bad.is_empty() { Ok(()) } else { Err(StartError::Dependencies { bad }) }
+async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {
+    let looked = look(world.secrets.as_ref(), &world.backends).await;
+    let reach = Reach::new(world.backends.clone());
+    for (name, findings) in &looked.backends {
+        reach.note(name, findings);
+    }
+    let findings = looked.into_all();
+    let least = match unanswered {
+        Unanswered::WaitFor => Standing::Wrong,
+        Unanswered::Stop => Standing::Unreachable,
+    };
+    if checkup::worst(&findings) >= least {
+        return Err(StartError::Dependencies { findings });
+    }
+    for finding in findings.iter().filter(|finding| finding.standing > Standing::Good) {
+        let fix = finding.fix.as_deref().unwrap_or_default();
+        tracing::warn!(subject = finding.subject, fix, "{}", finding.evidence);
+    }
+    Ok(reach)
 }

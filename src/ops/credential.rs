@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::error::OpsError;
 use crate::config::types::Credential;
+use crate::support::keepsake::{self, KeepsakeError};
 
 /// The value of an `Authorization` header.
 #[derive(Debug)]
@@ -18,12 +19,12 @@ pub(super) struct Login {
 impl Login {
     /// Reads the password of `credential` now.
     pub(super) fn read(credential: &Credential) -> Result<Self, OpsError> {
-        let password = Zeroizing::new(password(credential)?);
-        let plain = Zeroizing::new(format!("{}:{}", credential.username, password.as_str()));
+        let password = password(credential)?;
+        let plain = Zeroizing::new(format!("{}:{}", credential.username, password.expose_secret()));
         let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(plain.as_bytes()));
         Ok(Self {
             header: SecretString::from(format!("Basic {}", encoded.as_str())),
-            secrets: [SecretString::from(password.as_str()), SecretString::from(encoded.as_str())],
+            secrets: [password, SecretString::from(encoded.as_str())],
         })
     }
 
@@ -42,19 +43,10 @@ impl Login {
     }
 }
 
-fn password(credential: &Credential) -> Result<String, OpsError> {
-    let (from, read) = match (&credential.password_file, &credential.password_env) {
-        (Some(file), _) => (file.display().to_string(), std::fs::read_to_string(file)),
-        (None, Some(name)) => (format!("${name}"), std::env::var(name).map_err(std::io::Error::other)),
-        (None, None) => return Ok(String::new()),
-    };
-    let text = Zeroizing::new(read.map_err(|source| OpsError::Credential { from: from.clone(), source })?);
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.chars().any(char::is_control) {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "it holds control characters");
-        return Err(OpsError::Credential { from, source });
-    }
-    Ok(text.to_owned())
+fn password(credential: &Credential) -> Result<SecretString, OpsError> {
+    let read = keepsake::read(credential.password_file.as_deref(), credential.password_env.as_deref());
+    let read = read.map_err(|KeepsakeError { from, source }| OpsError::Credential { from, source })?;
+    Ok(read.unwrap_or_default())
 }
 
 #[cfg(test)]

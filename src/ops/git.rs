@@ -178,7 +178,7 @@ impl Git {
     /// git in `folder`; its home is a folder in there, so that nobody's settings apply.
     pub(super) fn new(folder: &Path, deadlines: Deadlines) -> Self {
         let environment = environment::base(&folder.join("home"), &|name| std::env::var_os(name));
-        let program = found("git", &environment);
+        let program = find_program("git").unwrap_or_else(|| PathBuf::from("git"));
         Self {
             program,
             folder: folder.to_owned(),
@@ -254,12 +254,13 @@ impl Git {
     }
 }
 
-/// Where `name` stands in the search path of `variables`; the bare name where it does not, so that starting it says so.
-fn found(name: &str, variables: &Variables) -> PathBuf {
-    let path = variables.iter().find(|(variable, _)| variable == "PATH").map(|(_, path)| path.as_os_str());
-    let mut places = std::env::split_paths(path.unwrap_or_default()).map(|folder| folder.join(name));
+/// Where `name` stands in the search path that git and its helpers are started with; `None`: nowhere.
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+    let variables = environment::base(Path::new("/"), &|name| std::env::var_os(name));
+    let path = variables.into_iter().find(|(variable, _)| variable == "PATH").map(|(_, path)| path).unwrap_or_default();
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
     let runs = |place: &PathBuf| place.is_absolute() && place.is_file() && access(place, Access::EXEC_OK).is_ok();
-    places.find(runs).unwrap_or_else(|| PathBuf::from(name))
+    places.find(runs)
 }
 
 /// Feeds and reads at the same time: git may answer before it has read everything.

@@ -326,6 +326,31 @@ impl Mirror {
         Ok(())
     }
 
+    /// Goes as far as a push goes without pushing: the server is asked whether we may, with the login that pushes use.
+    pub(super) async fn push_nothing(&self) -> Result<Pushed, OpsError> {
+        let this = &*self.0;
+        let head = this.resolve(HEAD).await?;
+        let login = this.login(this.ops.push_credential.as_ref().or(this.ops.credential.as_ref()))?;
+        let (address, reference) = (this.remote.address(), this.reference.as_str());
+        let route = Route { address, reference, variables: this.network(), login: login.as_ref() };
+        publish::push_dry(&this.git, route, &head).await
+    }
+
+    /// The programs that reaching the remote needs, besides git.
+    pub fn programs(&self) -> &'static [&'static str] {
+        super::check::programs_of(self.0.remote.transport())
+    }
+
+    /// The address, which never holds a login.
+    pub(super) fn address(&self) -> &str {
+        self.0.remote.address()
+    }
+
+    /// The primary branch.
+    pub(super) fn branch(&self) -> &str {
+        &self.0.ops.branch
+    }
+
     pub(super) fn git(&self) -> &Git {
         &self.0.git
     }

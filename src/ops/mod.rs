@@ -10,12 +10,14 @@
 //! - `tree`, `objects`, `history`, `line`: entries, blobs, commits, and which commit brought what.
 //! - `signature`, `signers`, `trust`: SSH signatures of commits, and the signed chain of the files that give power.
 //! - `publish` with `push`: one commit on top of a known head, or nothing.
+//! - [`check`]: whether all of it can be worked with.
 //! - [`workshop`]: the other side, for the demo: making an ops repo and committing to it.
 //!
 //! [`Checkout`] reads the repository around a folder with the same `git`, for checks in CI.
 //!
 //! What git prints is parsed by pure functions over bytes; a rejected push is an answer ([`PublishError`]), not an accident.
 
+pub mod check;
 mod checkout;
 mod credential;
 mod environment;

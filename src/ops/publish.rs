@@ -90,9 +90,19 @@ fn data(stream: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Pushes `commit`, which stands on `base`, to `reference` at `address`.
 pub(super) async fn push(git: &Git, route: Route<'_>, commit: &CommitId, base: &CommitId) -> Result<Pushed, OpsError> {
+    let lease = format!("--force-with-lease={}:{base}", route.reference);
+    carry_out(git, route, [lease], commit).await
+}
+
+/// Asks whether `head`, which stands at `reference` already, may be pushed there.
+pub(super) async fn push_dry(git: &Git, route: Route<'_>, head: &CommitId) -> Result<Pushed, OpsError> {
+    carry_out(git, route, ["--dry-run".to_owned()], head).await
+}
+
+async fn carry_out(git: &Git, route: Route<'_>, how: [String; 1], commit: &CommitId) -> Result<Pushed, OpsError> {
     let call = Call::new("push")
         .args(["--porcelain", "--no-follow-tags", "--no-recurse-submodules", "--no-signed"])
-        .args([format!("--force-with-lease={}:{base}", route.reference)])
+        .args(how)
         .args(["--", route.address])
         .args([format!("{commit}:{}", route.reference)])
         .variables(route.variables)

@@ -50,7 +50,7 @@ pub(super) fn read(code: Option<i32>, stdout: &[u8], stderr: &str) -> Pushed {
 }
 
 /// A hook's own lines do not count: it runs after everything was sent, and may say anything.
-fn no_access(stderr: &str) -> bool {
+pub(super) fn no_access(stderr: &str) -> bool {
     let ours = stderr.lines().filter(|line| !line.starts_with("remote:"));
     ours.into_iter().any(|line| NO_ACCESS.iter().any(|text| line.contains(text)))
 }

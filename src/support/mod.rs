@@ -1,5 +1,5 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! the HTTP client, what is wrong with a file and how other people's text is shown, the control protocol, what a look at a
+//! the HTTP client, the dispatcher's own secrets, what is wrong with a file and how other people's text is shown, the control protocol, what a look at a
 //! dependency found, fault points for tests.
 
 pub mod chain;
@@ -11,6 +11,7 @@ pub mod durable;
 pub mod fault;
 pub mod http;
 pub mod ids;
+pub mod keepsake;
 pub mod retry;
 pub mod status;
 pub mod text;

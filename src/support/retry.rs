@@ -21,6 +21,9 @@ impl RetryPolicy {
     /// long as it takes").
     pub const OPS: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60), budget: None };
 
+    /// For one question to the forge: what lasts longer than a moment is for the caller's next look.
+    pub const FORGE: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(1), budget: Some(2) };
+
     /// For Vault inside a job: quick at first (a new leader is there within a second), and gentle to a sealed server. How long it is
     /// kept up is bounded by the life of what is waited for.
     pub const VAULT: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(5), budget: None };

@@ -6,6 +6,7 @@
 //!   disk that stays full. `repeat`: every step twice.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
 //! - `backend`: one that the config no longer has. `service`: one instance, signals, limits, order. `beside`: other verbs meanwhile.
+//! - `webhook`: being woken.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,4 +36,5 @@ mod rare;
 mod remote;
 mod repeat;
 mod service;
+mod webhook;
 mod world;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dispatch::config::types::{Credential, Ops};
 use dispatch::ops::{Deadlines, Mirror, NewFile, OpsError, PublishError};
+use dispatch::support::checkup::Standing;
 
 use crate::git_http::{Fault, GitHttp};
 use crate::ops_repo::OpsRepo;
@@ -58,6 +59,30 @@ async fn polling_over_http_starts_no_process_and_keeps_its_connection() {
     assert_eq!(mirror.processes(), before);
     assert_eq!(seen.requests, ["POST /ops.git/git-upload-pack"; 5]);
     assert_eq!(seen.connections, 1);
+}
+
+#[tokio::test]
+async fn a_check_tells_a_login_that_may_not_push_from_a_server_that_does_not_answer() {
+    let repo = OpsRepo::new();
+    let server = GitHttp::start(&repo.remotes());
+    let before = repo.remote_git(&["for-each-ref"]);
+    server.require_login("reader", "r3ad-s3cr3t");
+    let mut settings = OpsRepo::settings(&server.url("ops.git"));
+    settings.credential = Some(login(&repo, "reader", "r3ad-s3cr3t"));
+    let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
+    let standings = async |mirror: &Mirror| -> Vec<Standing> {
+        mirror.check().await.into_iter().map(|finding| finding.standing).collect()
+    };
+    assert_eq!(standings(&mirror).await, [Standing::Good; 3]);
+    settings.push_credential = Some(login(&repo, "writer", "wr1te-s3cr3t"));
+    let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
+    assert_eq!(standings(&mirror).await, [Standing::Good, Standing::Good, Standing::Wrong]);
+    server.set_fault(Fault::Error500);
+    assert_eq!(standings(&mirror).await, [Standing::Unreachable]);
+    server.set_fault(Fault::None);
+    server.require_login("another", "another");
+    assert_eq!(standings(&mirror).await, [Standing::Wrong]);
+    assert_eq!(repo.remote_git(&["for-each-ref"]), before, "nothing was pushed");
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ use crate::support::watch::{Watched, Watcher};
 
 pub use self::supervise::{SuperviseError, supervise};
 
-const NAME: &str = "local";
+/// Its name in the config and in results.
+pub const NAME: &str = "local";
 /// What a run needs on disk at the least: its event segments and its work.
 const MIN_FREE: u64 = 64 << 20;
 /// How the name of a directory begins that is being removed.

@@ -31,6 +31,7 @@ use super::service;
 use crate::config::{Config, Sources};
 use crate::dispatcher::once::Round;
 use crate::dispatcher::start::JOURNAL;
+use crate::dispatcher::start::Unanswered;
 use crate::run::journal::store;
 use crate::support::watch::Watcher;
 use folder::Folder;
@@ -82,7 +83,7 @@ async fn dispatch(world: &World, invocation: &mut Invocation) -> Result<Vec<Told
     let config = Config::load(&Sources { config: Some(world.config()), ..Sources::default() })
         .map_err(|error| CliError::from_config(&error, crate::support::diagnostic::Color::Never))?
         .config;
-    let dispatcher = service::start(&config, invocation).await?;
+    let dispatcher = service::start(&config, invocation, Unanswered::Stop).await?;
     let connection = store::open_to_read(&config.state_dir.join(JOURNAL)).map_err(|error| stopped(&error))?;
     let mut story = Story::new(connection, &mut invocation.output);
     let watcher = Watcher::new().map_err(|error| stopped(&error))?;

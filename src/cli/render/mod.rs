@@ -1,15 +1,17 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`.
+//!   `audit verify`; `doctor`: `doctor`.
 
 mod admission;
+mod doctor;
 mod result;
 mod runs;
 mod status;
 mod upkeep;
 
 pub use admission::{explain, plan, round};
+pub use doctor::{doctor, findings};
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

@@ -6,10 +6,13 @@
 
 mod approval;
 mod backends;
+mod forge;
 mod limits;
 mod ops;
 mod secrets;
+mod telling;
 mod vault;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,10 +24,13 @@ use crate::support::ids::MountName;
 
 pub use approval::{Approval, ApprovalMode, TierApproval};
 pub use backends::{Backends, Mount};
+pub use forge::Forge;
 pub use limits::Limits;
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
+pub use telling::Telling;
 pub use vault::{AppRole, Jwt, Vault};
+pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +54,9 @@ pub struct Config {
     /// Mounts by name.
     #[serde(default)]
     pub mounts: BTreeMap<MountName, Mount>,
+    /// The forge that holds the ops repo.
+    #[serde(default)]
+    pub forge: Forge,
     /// How an approval is proven.
     #[serde(default)]
     pub approval: Approval,
@@ -57,6 +66,12 @@ pub struct Config {
     /// Which backend runs what.
     #[serde(default)]
     pub backends: Backends,
+    /// Being woken by the forge, and answering whether all is well.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
+    /// What the forge is told.
+    #[serde(default)]
+    pub telling: Telling,
     /// Directories that an action may name as its `working_directory`.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::record::Run;
 use super::state::{Illegal, State};
@@ -144,6 +145,7 @@ pub struct Sighting {
 pub struct Journal {
     writer: Arc<Writer>,
     clock: Arc<dyn Clock>,
+    news: Arc<watch::Sender<()>>,
 }
 
 impl Journal {
@@ -153,7 +155,13 @@ impl Journal {
     /// [`JournalError::Corrupt`] and [`JournalError::Newer`] leave the file as it is.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let connection = store::open(path, clock.as_ref())?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock })
+        let news = Arc::new(watch::Sender::new(()));
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), clock, news })
+    }
+
+    /// Changes whenever a step of a run was recorded.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
@@ -162,6 +170,14 @@ impl Journal {
         F: FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     {
         self.writer.call(job).await
+    }
+
+    /// Says what is on record now; a step that was taken before has been told.
+    fn tell<'s>(&self, steps: impl IntoIterator<Item = (&'s RunId, &'s Step, News)>) {
+        for (run, step, _) in steps.into_iter().filter(|(_, _, news)| *news == News::Recorded) {
+            story::tell(run, step);
+            self.news.send_replace(());
+        }
     }
 
     /// Records `step` and answers the run after it; a step that was taken before changes nothing.
@@ -183,7 +199,7 @@ impl Journal {
         let (id, recorded, at) = (run.clone(), step.clone(), self.clock.now());
         let Stepped { run: after, news } =
             self.call(move |connection| store::step(connection, &id, &recorded, at)).await?;
-        tell([(run, step, news)]);
+        self.tell([(run, step, news)]);
         Ok(after)
     }
 
@@ -202,7 +218,7 @@ impl Journal {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
         let after: Vec<Stepped> = self.call(job).await?;
-        tell(told.iter().zip(&after).map(|((run, step), after)| (run, step, after.news)));
+        self.tell(told.iter().zip(&after).map(|((run, step), after)| (run, step, after.news)));
         fault::point(&format!("journal.{point}.after"))?;
         Ok(after.into_iter().map(|after| after.run).collect())
     }
@@ -216,7 +232,7 @@ impl Journal {
         fault::point("journal.sight.before")?;
         let told = sighting.steps.clone();
         let news = self.call(move |connection| store::sight(connection, &sighting, at)).await?;
-        tell(told.iter().zip(news).map(|((run, step), news)| (run, step, news)));
+        self.tell(told.iter().zip(news).map(|((run, step), news)| (run, step, news)));
         fault::point("journal.sight.after")?;
         Ok(())
     }
@@ -346,13 +362,6 @@ impl Journal {
     /// Any failure to read.
     pub async fn standing(&self, actions: Vec<String>) -> Result<Vec<Option<StandingResult>>, JournalError> {
         self.call(move |connection| actions.iter().map(|action| read::standing(connection, action)).collect()).await
-    }
-}
-
-/// Says what is on record now; a step that was taken before has been told.
-fn tell<'s>(steps: impl IntoIterator<Item = (&'s RunId, &'s Step, News)>) {
-    for (run, step, _) in steps.into_iter().filter(|(_, _, news)| *news == News::Recorded) {
-        story::tell(run, step);
     }
 }
 

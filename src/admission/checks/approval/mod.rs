@@ -22,7 +22,10 @@ use crate::admission::snapshot::{Arrival, Snapshot};
 use crate::config::types::ApprovalMode;
 use crate::support::ids::CommitId;
 
-const RULE: Rule = Rule { number: 5, name: "approval" };
+/// The number of this rule.
+pub(in crate::admission) const NUMBER: u8 = 5;
+
+const RULE: Rule = Rule { number: NUMBER, name: "approval" };
 
 /// How an approval was proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
