@@ -26,6 +26,7 @@ pub mod logs;
 pub mod man;
 pub mod output;
 pub mod plan;
+mod policies;
 mod records;
 pub mod render;
 mod runner;
@@ -95,6 +96,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::List(arguments) => list::run(arguments, invocation),
         Verb::Show(target) => show::run(target, invocation),
         Verb::Logs(arguments) => logs::run(arguments, invocation),
+        Verb::Policies(verb) => policies::run(verb, invocation),
         Verb::Doctor => doctor::run(invocation),
         Verb::Gc(arguments) => gc::run(arguments, invocation),
         Verb::Audit(verb) => audit::run(verb, invocation),

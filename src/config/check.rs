@@ -30,8 +30,8 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     limits(config, draft);
     approval(config, draft);
     secrets(config, draft);
-    super::vault::check(config, environment, draft);
     webhook(config, environment, draft);
+    super::vault::check(config, environment, draft);
     passed_on(config, draft);
     if config.debug.allow_unapproved {
         let wrong = Wrong::new("actions that nobody approved may be run by `dispatch once --action`");

@@ -31,26 +31,16 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
     findings.extend(holder(state_dir));
     findings.push(journal(&state_dir.join(JOURNAL)));
     findings.extend(ops(config).await);
-    let secrets = match secrets(config) {
-        Ok(secrets) => secrets,
-        Err(StartError::Dependencies { findings: wrong }) => {
-            findings.extend(wrong);
-            return findings;
-        }
-        Err(error) => {
-            let fix = "correct [secrets]; `dispatch config show --origin` says what is in force";
-            findings.push(Finding::bad(Standing::Wrong, "secrets", chain::words(&error), fix));
-            return findings;
-        }
-    };
-    match start::backends(config, &surroundings.executable) {
-        Ok(mut backends) => {
+    let opened = secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
+    match opened {
+        Ok((secrets, mut backends)) => {
             if !state_dir.exists() {
                 // It would make the directory, as the user who asks and not as the one who serves.
                 backends.remove(crate::backend::local::NAME);
             }
             findings.extend(start::look(secrets.as_ref(), &backends).await.into_all());
         }
+        Err(StartError::Dependencies { findings: wrong }) => findings.extend(wrong),
         Err(error) => {
             let fix = "correct [backends]; `dispatch config show --origin` says what is in force";
             findings.push(Finding::bad(Standing::Wrong, "backends", chain::words(&error), fix));

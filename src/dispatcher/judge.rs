@@ -22,8 +22,8 @@ use crate::support::ids::{CommitId, RunId};
 use super::pickup::{HEAD, REWRITTEN};
 use super::reach::Reach;
 
-/// Requests that are looked at together: bounds the memory that a large backlog takes.
-const BATCH: usize = 1_000;
+/// Requests that are looked at together: bounds the memory that a large backlog takes, some 20 KiB for each.
+const BATCH: usize = 200;
 
 /// Between two looks at something that does not announce that it has changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -112,7 +112,7 @@ impl Outbox {
             .in_state(State::Settled)
             .await?
             .into_iter()
-            .filter_map(|run| run.outcome.clone().map(|outcome| (run, outcome)))
+            .filter_map(|mut run| run.outcome.take().map(|outcome| (run, outcome)))
             .collect();
         if waiting.is_empty() {
             return Ok(Flushed::Nothing);

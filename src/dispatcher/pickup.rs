@@ -203,14 +203,7 @@ impl Pickup {
         if results.is_empty() {
             return Ok(());
         }
-        let retries: BTreeSet<String> = self
-            .journal
-            .unfinished()
-            .await?
-            .into_iter()
-            .filter(|run| run.id.attempt() > 1)
-            .map(|run| run.id.action().to_string())
-            .collect();
+        let retries: BTreeSet<String> = self.journal.retries().await?.into_iter().collect();
         for result in results.iter_mut().filter(|result| retries.contains(&result.action)) {
             result.attempt = self.attempt_of(result).await?;
         }

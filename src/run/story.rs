@@ -8,9 +8,9 @@ use crate::grant::Fate;
 use crate::support::ids::RunId;
 use crate::support::text::one_line;
 
-/// Says in the log of this process what has been recorded.
-pub fn tell(run: &RunId, step: &Step) {
-    tracing::info!(%run, "{}", one_line(&words(step)));
+/// Says in the log of this process what has been recorded, in the [`words`] for it.
+pub fn tell(run: &RunId, words: &str) {
+    tracing::info!(%run, "{}", one_line(words));
 }
 
 /// What the step is about. No secret is in a step, so none is in its words.

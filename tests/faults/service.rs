@@ -174,7 +174,7 @@ fn a_polite_and_a_stubborn_run_are_both_cancelled() {
 
 /// Makes as many loose objects in the mirror as a long time of fetches leaves.
 fn clutter(world: &World) {
-    let blobs = (0..14_000).flat_map(|n| ["blob\ndata 5\n".to_owned(), format!("{n:05}\n")]);
+    let blobs = (0..9_000).flat_map(|n| ["blob\ndata 5\n".to_owned(), format!("{n:05}\n")]);
     fs::write(world.path("blobs"), blobs.chain(["done\n".to_owned()]).collect::<String>()).unwrap();
     let mut import = Command::new("git");
     import.arg("--git-dir").arg(world.path("state/mirror.git"));
@@ -188,9 +188,9 @@ fn the_mirror_is_packed_while_nothing_runs_and_goes_on_to_serve() {
     let world = World::new();
     world.action("ok-1", "work", "");
     world.publish("one");
-    let serving = world.serve(&[("DISPATCH_FAULT_MINUTE", "1")]);
-    world.wait_for_result("ok-1");
+    world.recover();
     clutter(&world);
+    let serving = world.serve(&[("DISPATCH_FAULT_MINUTE", "1")]);
     let loose = || fs::read_dir(world.path("state/mirror.git/objects/17")).map_or(0, Iterator::count);
     until("the mirror to be packed", || (loose() == 0).then_some(()));
     world.action("ok-2", "work", "");

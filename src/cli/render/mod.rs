@@ -1,10 +1,12 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`; `doctor`: `doctor`.
+//!   `audit verify`; `doctor`: `doctor`;
+//!   `policies`: `policies`.
 
 mod admission;
 mod doctor;
+mod policies;
 mod result;
 mod runs;
 mod status;
@@ -12,6 +14,7 @@ mod upkeep;
 
 pub use admission::{explain, plan, round};
 pub use doctor::{doctor, findings};
+pub use policies::{policies, policy_added};
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

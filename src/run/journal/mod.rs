@@ -173,9 +173,9 @@ impl Journal {
     }
 
     /// Says what is on record now; a step that was taken before has been told.
-    fn tell<'s>(&self, steps: impl IntoIterator<Item = (&'s RunId, &'s Step, News)>) {
-        for (run, step, _) in steps.into_iter().filter(|(_, _, news)| *news == News::Recorded) {
-            story::tell(run, step);
+    fn tell(&self, stories: &[(RunId, String)], news: impl IntoIterator<Item = News>) {
+        for ((run, words), _) in stories.iter().zip(news).filter(|(_, news)| *news == News::Recorded) {
+            story::tell(run, words);
             self.news.send_replace(());
         }
     }
@@ -199,7 +199,7 @@ impl Journal {
         let (id, recorded, at) = (run.clone(), step.clone(), self.clock.now());
         let Stepped { run: after, news } =
             self.call(move |connection| store::step(connection, &id, &recorded, at)).await?;
-        self.tell([(run, step, news)]);
+        self.tell(&[(run.clone(), story::words(step))], [news]);
         Ok(after)
     }
 
@@ -213,12 +213,12 @@ impl Journal {
         }
         let at = self.clock.now();
         fault::point(&format!("journal.{point}.before"))?;
-        let told = steps.clone();
+        let told = stories(&steps);
         let job = move |connection: &Connection| {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
         let after: Vec<Stepped> = self.call(job).await?;
-        self.tell(told.iter().zip(&after).map(|((run, step), after)| (run, step, after.news)));
+        self.tell(&told, after.iter().map(|after| after.news));
         fault::point(&format!("journal.{point}.after"))?;
         Ok(after.into_iter().map(|after| after.run).collect())
     }
@@ -230,9 +230,9 @@ impl Journal {
     pub async fn sight(&self, sighting: Sighting) -> Result<(), JournalError> {
         let at = self.clock.now();
         fault::point("journal.sight.before")?;
-        let told = sighting.steps.clone();
+        let told = stories(&sighting.steps);
         let news = self.call(move |connection| store::sight(connection, &sighting, at)).await?;
-        self.tell(told.iter().zip(news).map(|((run, step), news)| (run, step, news)));
+        self.tell(&told, news);
         fault::point("journal.sight.after")?;
         Ok(())
     }
@@ -307,6 +307,14 @@ impl Journal {
         self.call(read::unfinished).await
     }
 
+    /// The actions of which an attempt after the first is not over, without the rest of their rows.
+    ///
+    /// # Errors
+    /// Any failure to read.
+    pub async fn retries(&self) -> Result<Vec<String>, JournalError> {
+        self.call(read::retries).await
+    }
+
     /// All runs in that state, in order of arrival.
     ///
     /// # Errors
@@ -363,6 +371,11 @@ impl Journal {
     pub async fn standing(&self, actions: Vec<String>) -> Result<Vec<Option<StandingResult>>, JournalError> {
         self.call(move |connection| actions.iter().map(|action| read::standing(connection, action)).collect()).await
     }
+}
+
+/// The words of steps that are about to be recorded. The steps themselves hold all that will run, and are not kept for this.
+fn stories(steps: &[(RunId, Step)]) -> Vec<(RunId, String)> {
+    steps.iter().map(|(run, step)| (run.clone(), story::words(step))).collect()
 }
 
 #[cfg(test)]

@@ -86,6 +86,18 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<Run>, JournalError> {
     runs(connection, "WHERE owes = 1 ORDER BY ord", [])
 }
 
+/// The actions of which an attempt after the first is not over.
+///
+/// # Errors
+/// Any failure to read.
+pub fn retries(connection: &Connection) -> Result<Vec<String>, JournalError> {
+    let failed = || JournalError::statement("read its runs");
+    let mut statement =
+        connection.prepare_cached("SELECT action FROM runs WHERE owes = 1 AND attempt > 1").map_err(failed())?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(failed())?;
+    rows.map(|row| row.map_err(failed())).collect()
+}
+
 /// All runs in `state` for which something is still to be done, in order of arrival.
 ///
 /// # Errors

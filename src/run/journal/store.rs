@@ -37,13 +37,18 @@ const FORMATS: [&str; 2] = [
 /// Milliseconds that a statement waits for another process's lock (a reader of ours holds none for long).
 const BUSY_MS: u64 = 5_000;
 
+/// Of the file this much is kept in memory: what is asked for often is far less.
+const CACHE_KIB: u32 = 512;
+
 pub(super) fn open(path: &Path, clock: &dyn Clock) -> Result<Connection, JournalError> {
     // Made by us, so that it is readable by its owner alone: SQLite would ask the umask. The files beside it inherit the mode.
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check(&connection, path)?;
-    let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
-    connection.execute_batch(settings).map_err(JournalError::statement("set itself up"))?;
+    let settings = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{CACHE_KIB}"
+    );
+    connection.execute_batch(&settings).map_err(JournalError::statement("set itself up"))?;
     migrate(&connection, path, clock.now())?;
     Ok(connection)
 }
