@@ -32,9 +32,10 @@ impl VaultProvider {
             Look::Policy => self.policy().await,
             Look::Mount => self.mount().await,
             Look::Wrapping => self
-                .prove_wrapping_is_forced()
+                .proven
+                .get_or_try_init(|| self.prove_wrapping_is_forced())
                 .await
-                .map(|()| "a mint in the clear is refused by the server".to_owned()),
+                .map(|_| "a mint in the clear is refused by the server".to_owned()),
             Look::Role => self.prove_role().await.map(|()| {
                 format!(
                     "a token of {} s, an orphan, with the policy that was asked for alone",
