@@ -26,9 +26,10 @@ use crate::vault::{Session, Token, VaultError, Why};
 /// The configuration names no Vault, the files do not hold, or the server refuses. Drift is in the answer of `check`: exit 1.
 pub(super) fn run(verb: &PoliciesVerb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     match verb {
-        PoliciesVerb::Plan(from) => look(from, Mode::Plan, invocation),
         PoliciesVerb::Check(from) => look(from, Mode::Check, invocation),
-        PoliciesVerb::Apply(PoliciesApplyArgs { from, dry_run: true }) => look(from, Mode::Plan, invocation),
+        PoliciesVerb::Plan(from) | PoliciesVerb::Apply(PoliciesApplyArgs { from, dry_run: true }) => {
+            look(from, Mode::Plan, invocation)
+        }
         PoliciesVerb::Apply(PoliciesApplyArgs { from, dry_run: false }) => look(from, Mode::Apply, invocation),
         PoliciesVerb::Add(arguments) => add_one(arguments, invocation),
     }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::roles::{Fields, Roles, differing};
 use super::{Policy, Site, Wanted, hcl};
 use crate::config::types::Vault as Configured;
+use crate::support::ids::hex;
 use crate::vault::{Session, VaultError, Why};
 
 /// What is to become of an object, or has.
@@ -227,6 +228,5 @@ fn digest_of(fields: &Fields) -> String {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    hex.chars().take(12).collect()
+    hex(&Sha256::digest(bytes)).chars().take(12).collect()
 }

@@ -35,7 +35,7 @@ impl VaultProvider {
                 .proven
                 .get_or_try_init(|| self.prove_wrapping_is_forced())
                 .await
-                .map(|_| "a mint in the clear is refused by the server".to_owned()),
+                .map(|()| "a mint in the clear is refused by the server".to_owned()),
             Look::Role => self.prove_role().await.map(|()| {
                 format!(
                     "a token of {} s, an orphan, with the policy that was asked for alone",
