@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::lock;
+use super::secrets::secrets;
 use super::start::{self, JOURNAL, StartError, Surroundings};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
@@ -31,8 +32,7 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
     findings.push(journal(&state_dir.join(JOURNAL)));
     findings.extend(ops(config).await);
     findings.extend(crate::forge::findings(config).await);
-    let opened =
-        start::secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
+    let opened = secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
     match opened {
         Ok((secrets, mut backends)) => {
             if !state_dir.exists() {

@@ -11,6 +11,7 @@
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
 //! - [`nomad`]: Nomad as the config has it.
+//! - [`secrets`]: which secret provider is meant.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`again`]: another attempt where a grant had expired unopened.
@@ -40,6 +41,7 @@ pub mod queue;
 pub mod reach;
 mod rebuild;
 pub mod report;
+pub mod secrets;
 pub mod service;
 pub mod settings;
 pub mod start;

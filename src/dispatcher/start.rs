@@ -21,18 +21,18 @@ use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
 use super::rebuild::REBUILDING;
+use super::secrets::{exposure, secrets};
 use super::settings::Settings;
 use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer, Requests};
+use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
-use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
 use crate::forge::ForgeError;
-use crate::grant::none::NoSecrets;
-use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
+use crate::grant::SecretProvider;
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
@@ -273,30 +273,6 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
     Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
 }
 
-/// Where secrets come from.
-///
-/// # Errors
-/// The provider cannot be set up, or two are configured.
-pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
-    let wrong = |evidence: String, fix: String| {
-        let findings = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
-        StartError::Dependencies { findings }
-    };
-    match (&config.secrets.vault, &config.secrets.file) {
-        (Some(_), Some(_)) => {
-            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
-            Err(wrong(words.to_owned(), "keep one of them".to_owned()))
-        }
-        (Some(settings), None) => match VaultProvider::open(settings) {
-            Ok(provider) => Ok(Arc::new(provider)),
-            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, fix)),
-            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]".to_owned())),
-        },
-        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
-        (None, None) => Ok(Arc::new(NoSecrets)),
-    }
-}
-
 /// What a look at everything that runs depend on found.
 #[derive(Debug, Default)]
 pub struct Looked {
@@ -322,16 +298,6 @@ pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<
         looked.backends.insert(name.clone(), findings);
     }
     looked
-}
-
-/// Values may not travel where others can read what is handed over.
-fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
-    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
-    exposed.then(|| {
-        let subject = format!("secrets: handed over on {}", backend.name());
-        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
-        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
-    })
 }
 
 async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result<Reach, StartError> {
