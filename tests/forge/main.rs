@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::missing_panics_doc,
+    clippy::string_slice,
     reason = "a test fails by panicking"
 )]
 

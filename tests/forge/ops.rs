@@ -188,7 +188,9 @@ impl Ops {
     /// Changes files on `main` by a push of somebody who may, without any request.
     pub(crate) fn push_directly(&self, files: &[(&str, &str)]) -> String {
         self.pull();
-        files.iter().for_each(|(path, text)| self.write(path, text));
+        for (path, text) in files {
+            self.write(path, text);
+        }
         let commit = self.commit("directly", &self.crew.writer);
         self.push_as(&self.crew.writer.token, "HEAD:main").unwrap();
         commit
@@ -225,7 +227,9 @@ impl Ops {
     /// One more commit on the request's branch.
     pub(crate) fn push_more(&self, pull: &mut Pull, files: &[(&str, &str)]) {
         self.git(&["checkout", "--quiet", &pull.branch]);
-        files.iter().for_each(|(path, text)| self.write(path, text));
+        for (path, text) in files {
+            self.write(path, text);
+        }
         pull.head = self.commit("more", &self.crew.author);
         self.push_as(&self.crew.author.token, &format!("HEAD:{}", pull.branch)).unwrap();
     }
