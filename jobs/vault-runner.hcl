@@ -45,8 +45,8 @@ variable "command" {
 
 variable "user" {
   type        = string
-  description = "docker: uid:gid; exec and raw_exec: a name, or nothing for the agent's own user"
-  default     = "10001:10001"
+  description = "docker: uid:gid; exec and raw_exec: a name; not set: 10001 in a container, else the driver's own choice"
+  default     = ""
 }
 
 variable "network_mode" {
@@ -156,7 +156,7 @@ job "vault-runner" {
 
     task "runner" {
       driver       = var.driver
-      user         = var.user
+      user         = var.user == "" && var.driver == "docker" ? "10001:10001" : var.user
       kill_signal  = "SIGTERM"
       kill_timeout = var.kill_timeout
 
@@ -166,7 +166,7 @@ job "vault-runner" {
         content {
           image           = var.image
           entrypoint      = [var.command]
-          args            = local.arguments
+          args            = concat(local.arguments, ["--linger"])
           readonly_rootfs = true
           privileged      = false
           cap_drop        = ["all"]
@@ -176,7 +176,8 @@ job "vault-runner" {
           ipc_mode        = "private"
           init            = false
 
-          # Docker's default, json-file, loses and repeats lines of a busy log.
+          # Docker's default, json-file, loses and repeats lines of a busy log. With any, the last lines before the end may be lost,
+          # for which the runner lingers.
           logging {
             type = "local"
           }

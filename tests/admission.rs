@@ -149,7 +149,7 @@ impl World {
         let stage = Stage::Settled { state: ResultState::Succeeded, reason: Reason::Succeeded };
         self.journal.0.insert(
             id.parse().unwrap(),
-            Earlier { blob: blob.clone(), since: Timestamp::UNIX_EPOCH, stage, result: None },
+            Earlier { blob: blob.clone(), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None },
         );
     }
 }

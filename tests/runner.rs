@@ -344,3 +344,41 @@ fn a_formula_that_prints_without_end_is_held_back_and_still_stopped_in_time() {
     wait_until_gone(&formula, Duration::from_secs(60));
     assert_eq!(running.finish().code, 124);
 }
+
+#[test]
+fn the_events_file_holds_what_standard_output_said_and_ends_with_the_exit() {
+    let case = Case::new("echo one; echo two >&2; exit 3");
+    let events = case.folder().join("events");
+    let case = case.flag("--events", Some(&events)).flag("--linger", None);
+    let finished = case.run();
+    assert_eq!(finished.code, 3);
+    assert_eq!(fs::read_to_string(&events).unwrap(), finished.raw);
+    assert!(finished.raw.ends_with("\"kind\":\"exit\",\"code\":3,\"bytes\":8}\n"), "{}", finished.raw);
+    let second = case.run_in("second");
+    assert_eq!(second.code, 65);
+    assert_eq!(fs::read_to_string(&events).unwrap(), finished.raw + &second.raw);
+}
+
+#[test]
+fn the_events_file_goes_on_when_nobody_reads_standard_output_any_more() {
+    let case = Case::new("echo up; until [ -e ../../go ]; do sleep 0.05; done; echo more; exit 5");
+    let events = case.folder().join("events");
+    let case = case.flag("--events", Some(&events)).flag("--linger", None);
+    let mut running = case.start();
+    running.wait_for_line("up");
+    running.close_output();
+    fs::write(case.folder().join("go"), "").unwrap();
+    assert_eq!(running.exit_code(Duration::from_secs(60)), 5);
+    let kept = fs::read_to_string(&events).unwrap();
+    assert!(kept.contains("\"text\":\"more\"") && kept.lines().last().unwrap().contains("\"kind\":\"exit\""), "{kept}");
+}
+
+#[test]
+fn an_events_file_that_cannot_be_made_stops_the_run_before_it_begins() {
+    let case = Case::new("echo ran >> ../../tally");
+    let nowhere = case.folder().join("absent/events");
+    let case = case.flag("--events", Some(&nowhere));
+    let finished = case.run();
+    assert_eq!((finished.code, finished.started(), case.fence().exists()), (69, false, false));
+    assert!(finished.errors()[0].contains("absent/events cannot be opened"), "{:?}", finished.errors());
+}

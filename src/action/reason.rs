@@ -112,6 +112,13 @@ reasons! {
     LaunchRefused = "launch_refused", "The backend refused to launch the run.";
     LaunchUnknown = "launch_unknown", "Whether the launch happened cannot be known.";
     ExitUnknown = "exit_unknown", "The run is over and its exit code cannot be learned.";
+    PayloadTooLarge = "payload_too_large", "What must be handed over is larger than the backend takes.";
+    ChannelNotPrivate = "channel_not_private", "Secret values may not travel by way of this backend.";
+    NeverPlaced = "never_placed", "The backend found no place for the run.";
+    SetupFailed = "setup_failed", "The backend could not set the run up where it was placed.";
+    NodeLost = "node_lost", "The node that it ran on went away.";
+    Drained = "drained", "The node that it ran on was drained.";
+    StoppedInNomad = "stopped_in_nomad", "Somebody stopped it in Nomad, past the dispatcher.";
     JournalLost = "journal_lost", "The journal was lost while this run was under way.";
 }
 

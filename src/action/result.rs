@@ -98,6 +98,9 @@ pub struct LogRef {
     pub sha256: String,
     /// Whether the middle was dropped.
     pub truncated: bool,
+    /// Whether the end is missing: the backend lost it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 /// Tokens used by one model.

@@ -119,9 +119,11 @@ impl From<&Config> for Rules {
     fn from(config: &Config) -> Self {
         let local =
             config.mounts.iter().filter(|(_, mount)| mount.local.is_some()).map(|(name, _)| name.clone()).collect();
+        let nomad =
+            config.mounts.iter().filter(|(_, mount)| mount.nomad.is_some()).map(|(name, _)| name.clone()).collect();
         Self {
             secrets: config.secrets.allow.clone(),
-            mounts: BTreeMap::from([("local".to_owned(), local)]),
+            mounts: BTreeMap::from([("local".to_owned(), local), ("nomad".to_owned(), nomad)]),
             default_backend: config.backends.default.clone(),
             allowed_backends: config.backends.allow.clone(),
             formula_backends: config.backends.formula.clone(),

@@ -5,6 +5,7 @@
 #[cfg(any(test, feature = "fault-points"))]
 pub mod fake;
 pub mod local;
+pub mod nomad;
 
 use std::fmt::Debug;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use crate::action::reason::Reason;
 use crate::runner::envelope::Envelope;
 use crate::support::checkup::Finding;
 use crate::support::ids::{LaunchKey, RunId};
@@ -29,7 +31,8 @@ pub use crate::action::result::JobRef as Placement;
 pub enum Found {
     /// The launch happened; the run may be going on or over: [`Backend::observe`] tells.
     Launched(Handle),
-    /// It provably did not happen, **and no earlier call to `launch` under this key can take effect any more**.
+    /// It did not happen. Of [`Backend::rule_out`]: provably, **and no earlier call to `launch` under this key can take effect any
+    /// more**.
     NotLaunched,
     /// It cannot be known. Such a run is settled as lost, never repeated.
     Unknown(String),
@@ -67,6 +70,11 @@ pub enum Observation {
         /// How many bytes.
         bytes: u64,
     },
+    /// The stream breaks off before its end, and the rest cannot be had; why, in words.
+    Incomplete {
+        /// Why.
+        why: String,
+    },
 }
 
 /// How a run ended, in the backend's own words; what it means is decided by `run`.
@@ -81,6 +89,9 @@ pub struct Ended {
     /// Words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Why, where the backend knows more than [`Self::how`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// Whether the backend saw the run begin more than once.
     #[serde(default)]
     pub restarted: bool,
@@ -157,14 +168,15 @@ pub enum Channel {
 /// A place where runs run.
 ///
 /// # Order of calls
-/// `check` once before the loop starts and whenever a person asks. Per run: `launch`, then `observe` until it answers an
-/// [`Ended`]; `cancel` at any time after `launch`; `remove` after the result is durable. After a restart: `find` for a launch
-/// whose outcome was not recorded, `observe` with the journalled handle and cursor for one that was (that *is* adoption).
+/// `check` once before the loop starts and whenever a person asks. Per run: `find`, before the launch is recorded as asked for;
+/// `launch`, then `observe` until it answers an [`Ended`]; `cancel` at any time after `launch`; `remove` after the result is
+/// durable. After a restart: `rule_out` for a launch whose outcome was not recorded, `observe` with the journalled handle and
+/// cursor for one that was (that *is* adoption).
 ///
 /// # Guarantees an implementation gives
 /// - `launch` is idempotent under its key: however often and by whomever it is called, at most one run comes of it, and a
 ///   later call answers the handle of the first.
-/// - After `find` has answered [`Found::NotLaunched`], no earlier `launch` under that key can take effect.
+/// - After `rule_out` has answered [`Found::NotLaunched`], no earlier `launch` under that key can take effect; a later one can.
 /// - `observe` may be called again from any cursor it has given; it repeats nothing before it and loses nothing after it
 ///   beyond the caps, which it reports as [`Observation::Dropped`]. Dropping its future leaves the run going.
 /// - `cancel` and `remove` may be called twice, and on a run that is over or gone.
@@ -187,8 +199,12 @@ pub trait Backend: Debug + Send + Sync {
     /// Starts the run. When it returns an error that is not [`BackendError::Ambiguous`], nothing was started.
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError>;
 
-    /// What became of a launch under `key`.
+    /// What there is of a launch under `key`.
     async fn find(&self, key: &LaunchKey) -> Result<Found, BackendError>;
+
+    /// What became of a launch under `key` that was asked for at `asked` and whose outcome nobody recorded; where nothing came of it,
+    /// makes sure that nothing will.
+    async fn rule_out(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError>;
 
     /// Follows the run from `cursor` and answers its end. Waits by events, not by sleeping.
     async fn observe(

@@ -106,6 +106,9 @@ pub enum Verb {
     Drain,
     /// Look at everything that the configuration names, and say what to do about what does not hold
     Doctor,
+    /// The shipped jobs in Nomad; with an operator's token
+    #[command(subcommand)]
+    Jobs(JobsVerb),
     /// Remove what settled runs left behind
     Gc(GcArgs),
     /// The record of everything that happened
@@ -264,6 +267,17 @@ pub struct LogsArgs {
     /// Go on printing until the run ends
     #[arg(short, long)]
     pub follow: bool,
+}
+
+/// `dispatch jobs …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum JobsVerb {
+    /// Print what registering the jobs would change, field by field; exit 1 when they are not as the configuration wants them
+    Plan,
+    /// Register the jobs that are new or differ
+    Apply,
+    /// Have Nomad check the jobs, without a look at those that are registered
+    Validate,
 }
 
 /// `dispatch gc`

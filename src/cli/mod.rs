@@ -20,6 +20,7 @@ pub mod explain;
 pub mod gc;
 mod inside;
 pub mod invocation;
+mod jobs;
 pub mod list;
 pub mod logging;
 pub mod logs;
@@ -99,6 +100,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::Show(target) => show::run(target, invocation),
         Verb::Logs(arguments) => logs::run(arguments, invocation),
         Verb::Doctor => doctor::run(invocation),
+        Verb::Jobs(verb) => jobs::run(verb, invocation),
         Verb::Gc(arguments) => gc::run(arguments, invocation),
         Verb::Audit(verb) => audit::run(verb, invocation),
         Verb::Explain(arguments) => explain::run(arguments, invocation),

@@ -10,6 +10,7 @@ mod show;
 
 pub use self::filed::{FiledView, SetUpView};
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
+pub use crate::backend::nomad::changes::Change as FieldChange;
 use crate::support::checkup::{Finding, Standing};
 pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
 
@@ -204,6 +205,33 @@ pub struct LaunchView {
     /// Why it would wait in the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,
+}
+
+/// `jobs plan`, `jobs apply`, `jobs validate`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JobsView {
+    /// The shipped jobs, in the order in which they are registered.
+    pub jobs: Vec<JobView>,
+}
+
+/// One shipped job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct JobView {
+    /// Its id in Nomad.
+    pub id: String,
+    /// `plan`: `new`, `differs`, `unchanged`; `apply`: `created`, `updated`, `unchanged`; `validate`: `valid`, `invalid`.
+    pub state: String,
+    /// The marker that it carries in its meta as `dispatch_spec`.
+    pub marker: String,
+    /// What differs from the registered one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<FieldChange>,
+    /// Why it is invalid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<String>,
+    /// What Nomad warns of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<String>,
 }
 
 /// `doctor`

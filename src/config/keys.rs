@@ -24,10 +24,12 @@ pub(super) enum Shape {
 
 /// The keys, and tables of keys, that a running dispatcher takes over: those that `dispatcher::settings` reads anew. Everything else is
 /// read once, when it starts.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 13] = [
     "approval.high",
     "approval.medium",
-    "backends",
+    "backends.allow",
+    "backends.default",
+    "backends.formula",
     "debug",
     "limits.backend",
     "limits.formula",

@@ -30,6 +30,7 @@ pub(super) fn lay(draft: &mut Draft, sources: &Sources) {
     forge(draft, sources);
     forge_token(draft, sources);
     super::vault::lay(draft, sources);
+    nomad(draft, sources, &keys);
 }
 
 /// A value as somebody gave it outside of the file.
@@ -122,6 +123,46 @@ fn forge_token(draft: &mut Draft, sources: &Sources) {
     // Gitea, Forgejo and GitLab take any name beside a token.
     variable(draft, "FORGE_TOKEN", "ops.credential.username", json!("dispatch"));
     variable(draft, "FORGE_TOKEN", "ops.credential.password_env", json!("FORGE_TOKEN"));
+}
+
+/// The variables that every operator of Nomad has set, and the keys of `[backends.nomad]` that they stand for.
+const NOMAD: [(&str, &str); 7] = [
+    ("NOMAD_ADDR", "address"),
+    ("NOMAD_NAMESPACE", "namespace"),
+    ("NOMAD_REGION", "region"),
+    ("NOMAD_CACERT", "ca_cert"),
+    ("NOMAD_CLIENT_CERT", "client_cert"),
+    ("NOMAD_CLIENT_KEY", "client_key"),
+    ("NOMAD_TLS_SERVER_NAME", "tls_server_name"),
+];
+
+/// The `NOMAD_*` variables hold where nothing else is said, once the config uses Nomad. The token goes to the server of `NOMAD_ADDR`
+/// and to no other: where the config names another address, it must name its token too.
+fn nomad(draft: &mut Draft, sources: &Sources, keys: &[Key]) {
+    let set_to = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty());
+    let named = ["backends.default", "backends.allow", "backends.formula", "backends.nomad"];
+    let uses = |value: &Value| value.to_string().contains("\"nomad\"");
+    let wanted = draft.get("backends.nomad").is_some() || named.iter().any(|key| draft.get(key).is_some_and(uses));
+    if !wanted {
+        return;
+    }
+    for (name, field) in NOMAD {
+        let path = format!("backends.nomad.{field}");
+        let Some(key) = keys.iter().find(|key| key.path == path) else { continue };
+        if let Some(text) = set_to(name).filter(|_| draft.get(&path).is_none()) {
+            let given = Given { page: "environment", shown: format!("{name}="), text };
+            set(draft, key, &given, &Origin::Environment { name: name.to_owned() }, sources);
+        }
+    }
+    let tokens = ["backends.nomad.token_file", "backends.nomad.token_env"];
+    let address = draft.get("backends.nomad.address").and_then(Value::as_str).unwrap_or_default();
+    let at_home = set_to("NOMAD_ADDR").is_none_or(|home| host(home) == host(address));
+    if set_to("NOMAD_TOKEN").is_some() && at_home && tokens.iter().all(|key| draft.get(key).is_none()) {
+        let name = "NOMAD_TOKEN";
+        let page = draft.add_page(Page::new("environment", name));
+        draft.place(tokens[1], page, 0..name.len(), Origin::Environment { name: name.to_owned() });
+        draft.set(tokens[1], json!(name));
+    }
 }
 
 /// Scheme, host and port of a URL.

@@ -10,6 +10,7 @@
 //! - [`outbox`]: results to the ops repo.
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
+//! - [`nomad`]: Nomad as the config has it.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`again`]: another attempt where a grant had expired unopened.
@@ -30,6 +31,7 @@ pub mod doctor;
 pub mod judge;
 
 pub mod lock;
+pub mod nomad;
 pub mod once;
 pub mod outbox;
 pub mod pickup;
@@ -239,9 +241,6 @@ impl Dispatcher {
     pub async fn flush(&self) -> Result<Flushed, OutboxError> {
         let flushed = self.outbox.lock().await.flush().await?;
         if let Flushed::Published(runs) = &flushed {
-            for run in runs {
-                tracing::info!(%run, "its result is in the ops repo");
-            }
             self.crew.clear_up(runs.clone());
             self.try_expired_again(runs).await;
             self.wakes.judge.notify_one();

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::crew::{Crew, Wakes};
 use super::judge::Judge;
 use super::lock::{LockError, StateLock};
+use super::nomad::{self, NomadError};
 use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
@@ -65,6 +66,9 @@ pub enum StartError {
     /// The ops repo.
     #[error("the ops repo cannot be used")]
     Ops(#[from] OpsError),
+    /// Nomad cannot be called at all: an address, certificate or key that is none.
+    #[error("Nomad cannot be called as [backends.nomad] says")]
+    Nomad(#[from] NomadError),
     /// The forge, as the config names it.
     #[error("the forge cannot be used")]
     Forge(#[from] ForgeError),
@@ -126,7 +130,7 @@ impl Dispatcher {
         let troubles = Troubles::default();
         let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
-        let reach = Arc::new(check(&world, unanswered).await?);
+        let reach = Arc::new(check(&world, config, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
         let (paths, recording) = (world.paths.clone(), Arc::default());
@@ -262,8 +266,11 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
         mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
     })
     .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
-    let local: Arc<dyn Backend> = Arc::new(local);
-    Ok(BTreeMap::from([(local.name().to_owned(), local)]))
+    let mut all: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
+    if let Some(settings) = &config.backends.nomad {
+        all.push(Arc::new(nomad::backend(settings, config)?));
+    }
+    Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
 }
 
 /// Where secrets come from.
@@ -327,13 +334,14 @@ fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Findi
     })
 }
 
-async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {
+async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result<Reach, StartError> {
     let looked = look(world.secrets.as_ref(), &world.backends).await;
     let reach = Reach::new(world.backends.clone());
     for (name, findings) in &looked.backends {
         reach.note(name, findings);
     }
-    let findings = looked.into_all();
+    let mut findings = looked.into_all();
+    findings.extend(crate::forge::findings(config).await);
     let least = match unanswered {
         Unanswered::WaitFor => Standing::Wrong,
         Unanswered::Stop => Standing::Unreachable,

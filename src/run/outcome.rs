@@ -55,6 +55,18 @@ impl Meaning {
         Self { state, reason, message, exit }
     }
 
+    /// This, unless it is a failure of a run that was stopped past us: then that is what became of it.
+    fn or_stopped_elsewhere(self, ended: &Ended, stop: Option<StopCause>) -> Self {
+        match ended.reason {
+            Some(reason) if stop.is_none() && self.state == ResultState::Failed => {
+                let words = ended.detail.clone().unwrap_or_else(|| reason.words().to_owned());
+                let message = format!("{words}; {}", self.message);
+                Self { state: ResultState::Cancelled, reason, message, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// The exit code for tools that read only that.
     pub fn exit_code(&self) -> i32 {
         match (self.state, self.exit) {
@@ -99,7 +111,7 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
     }
     let detail = ended.detail.clone();
     match ended.how {
-        End::Exited(code) => exited(code, stop, told),
+        End::Exited(code) => exited(code, stop, told).or_stopped_elsewhere(ended, stop),
         End::OutOfMemory => Meaning::new(
             ResultState::Failed,
             Reason::OutOfMemory,
@@ -109,17 +121,19 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
         End::Signalled(signal) => stopped(stop, 128 + signal).unwrap_or_else(|| {
             let words = detail.unwrap_or_else(|| format!("signal {signal} ended the runner"));
             Meaning::new(ResultState::Failed, Reason::Signalled, Some(128 + signal), words)
+                .or_stopped_elsewhere(ended, stop)
         }),
         End::NotStarted => stop.map_or_else(
             || {
                 let words = detail.unwrap_or_else(|| "the backend never started it".to_owned());
-                Meaning::new(ResultState::NotStarted, Reason::LaunchRefused, None, words)
+                let reason = ended.reason.unwrap_or(Reason::LaunchRefused);
+                Meaning::new(ResultState::NotStarted, reason, None, words)
             },
             stopped_before,
         ),
         End::Unknown => Meaning::new(
             ResultState::Lost,
-            Reason::ExitUnknown,
+            ended.reason.unwrap_or(Reason::ExitUnknown),
             None,
             detail.unwrap_or_else(|| "it is over, and its exit code cannot be learned".to_owned()),
         ),
@@ -221,6 +235,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             placement: Placement::default(),
             detail: None,
+            reason: None,
             restarted: false,
         })
     }
@@ -247,6 +262,18 @@ mod tests {
     fn a_stop_that_came_too_late_leaves_a_success() {
         let meaning = meaning(&ended(End::Exited(0)), Some(StopCause::Operator), &BEGUN);
         assert_eq!((meaning.state, meaning.exit_code()), (ResultState::Succeeded, 0));
+    }
+
+    #[test]
+    fn a_run_that_somebody_stopped_past_us_has_not_failed_by_itself() {
+        let Finish::Ended(mut drained) = ended(End::Exited(143)) else { unreachable!() };
+        drained.reason = Some(Reason::Drained);
+        let told = meaning(&Finish::Ended(drained.clone()), None, &BEGUN);
+        assert_eq!((told.state, told.reason, told.exit), (ResultState::Cancelled, Reason::Drained, Some(143)));
+        let ours = meaning(&Finish::Ended(drained.clone()), Some(StopCause::Operator), &BEGUN);
+        assert_eq!(ours.reason, Reason::CancelledByOperator);
+        drained.how = End::Exited(0);
+        assert_eq!(meaning(&Finish::Ended(drained), None, &BEGUN).state, ResultState::Succeeded);
     }
 
     #[test]

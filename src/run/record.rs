@@ -69,6 +69,9 @@ pub struct Run {
     pub policies: Vec<String>,
     /// The backend it was launched on.
     pub backend: Option<String>,
+    /// When its launch was last asked for.
+    #[serde(default)]
+    pub asked_at: Option<Timestamp>,
     /// How the backend finds it.
     pub handle: Option<Handle>,
     /// When the launch was known.
@@ -112,6 +115,7 @@ impl Run {
             grant: None,
             policies: Vec::new(),
             backend: None,
+            asked_at: None,
             handle: None,
             started_at: None,
             stop: None,
@@ -182,7 +186,7 @@ impl Run {
                 self.policies.clone_from(&record.policies);
                 (self.grant, self.slot) = (Some(record), Some(slot));
             }
-            Step::Launch { backend } => self.backend = Some(backend),
+            Step::Launch { backend } => (self.backend, self.asked_at) = (Some(backend), Some(at)),
             Step::Start { handle } => (self.handle, self.started_at) = (Some(handle), Some(at)),
             Step::Return { .. } => {}
             Step::Stop { cause, by } => {

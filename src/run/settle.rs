@@ -106,10 +106,15 @@ pub fn result_of(run: &Run, log: Option<&LogSummary>, dispatcher: &DispatcherRef
         queued_at: Some(rfc3339_seconds(run.seen_at)),
         started_at: began(run, log).map(rfc3339_seconds),
         finished_at: run.finished_at.map(rfc3339_seconds),
-        log: log.map(|log| LogRef { bytes: log.bytes, sha256: log.sha256.clone(), truncated: log.truncated }),
+        log: log.map(log_of),
         usage: std::collections::BTreeMap::new(),
         dispatcher: dispatcher.clone(),
     }
+}
+
+fn log_of(log: &LogSummary) -> LogRef {
+    let LogSummary { bytes, truncated, incomplete, .. } = *log;
+    LogRef { bytes, sha256: log.sha256.clone(), truncated, incomplete }
 }
 
 fn job_of(run: &Run) -> Option<JobRef> {

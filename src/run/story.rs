@@ -89,7 +89,7 @@ mod tests {
     fn an_end_is_told_with_its_exit_code_or_its_signal() {
         let told = |how| {
             let (placement, at) = (Placement::default(), Timestamp::UNIX_EPOCH);
-            let how = Finish::Ended(Ended { how, at, placement, detail: None, restarted: false });
+            let how = Finish::Ended(Ended { how, at, placement, detail: None, reason: None, restarted: false });
             words(&Step::Finish { how, wrapping: None })
         };
         assert_eq!(told(End::Exited(3)), "ended with exit code 3");

@@ -19,7 +19,7 @@ use super::fence::{self, FenceError};
 use super::formula::{EXIT_CANCELLED, Ears, Formula, watch};
 use super::grant::{self, NotOpened};
 use super::pump::{self, Shared};
-use super::redact::{Registry, Unfit};
+use super::redact::{Registry, RegistryError};
 use super::wire::EnvelopeError;
 use super::workdir::{Workdir, WorkdirError};
 use super::{processes, redact_socket};
@@ -76,7 +76,7 @@ enum NotBegun {
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error("a secret cannot be kept out of the log")]
-    Secret(#[source] Unfit),
+    Secret(#[source] RegistryError),
     #[error("`{name}` is an agent formula; this runner runs mechanical formulas only")]
     Agent { name: String },
     #[error("the events file {} cannot be opened", path.display())]

@@ -30,6 +30,12 @@ pub enum HttpError {
         #[source]
         source: reqwest::Error,
     },
+    /// A file of further roots has none in it.
+    #[error("{file} has no PEM certificate in it")]
+    NoCertificate {
+        /// The file.
+        file: String,
+    },
 }
 
 /// How long a request may take from its first byte to its last, and how long a connection may take to be made.
@@ -48,8 +54,23 @@ pub struct Times {
 /// # Errors
 /// No roots for an `https` address, or an unusable file of them.
 pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, HttpError> {
-    let builder = builder(times);
-    let builder = if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) };
+    build(builder(url, times, roots)?)
+}
+
+/// What [`client`] is built from, for a caller that needs more of it: a client certificate, a socket.
+///
+/// # Errors
+/// An unusable file of roots.
+pub fn builder(url: &str, times: Times, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
+    let builder = bounded(times);
+    Ok(if url.starts_with("https:") { with_roots(builder, roots)? } else { builder.tls_certs_only([]) })
+}
+
+/// The client.
+///
+/// # Errors
+/// No roots for an `https` address.
+pub fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
     builder.build().map_err(HttpError::Build)
 }
 
@@ -58,13 +79,10 @@ pub fn client(url: &str, times: Times, roots: Option<&Path>) -> Result<Client, H
 /// # Errors
 /// `pem`, which `place` names in the message, holds no certificates.
 pub fn client_trusting_only(pem: &str, place: &str, times: Times) -> Result<Client, HttpError> {
-    let builder = builder(times);
-    let unusable = |source| HttpError::Pem { file: place.to_owned(), source };
-    let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?;
-    builder.tls_certs_only(certificates).build().map_err(HttpError::Build)
+    build(bounded(times).tls_certs_only(certificates(pem.as_bytes(), place)?))
 }
 
-fn builder(times: Times) -> ClientBuilder {
+fn bounded(times: Times) -> ClientBuilder {
     use_ring();
     Client::builder()
         .connect_timeout(times.connect)
@@ -76,10 +94,15 @@ fn builder(times: Times) -> ClientBuilder {
 
 fn with_roots(builder: ClientBuilder, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
     let Some(file) = roots else { return Ok(builder) };
-    let name = || file.display().to_string();
-    let pem = std::fs::read(file).map_err(|source| HttpError::Roots { file: name(), source })?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|source| HttpError::Pem { file: name(), source })?;
-    Ok(builder.tls_certs_merge(certificates))
+    let name = file.display().to_string();
+    let pem = std::fs::read(file).map_err(|source| HttpError::Roots { file: name.clone(), source })?;
+    Ok(builder.tls_certs_merge(certificates(&pem, &name)?))
+}
+
+fn certificates(pem: &[u8], place: &str) -> Result<Vec<Certificate>, HttpError> {
+    let file = || place.to_owned();
+    let found = Certificate::from_pem_bundle(pem).map_err(|source| HttpError::Pem { file: file(), source })?;
+    if found.is_empty() { Err(HttpError::NoCertificate { file: file() }) } else { Ok(found) }
 }
 
 /// Makes ring the process's cryptography; a second time, or after somebody else did, it does nothing.
@@ -99,6 +122,12 @@ mod tests {
     #[test]
     fn a_client_for_plain_http_is_made_whatever_the_roots() {
         assert!(client("http://127.0.0.1/", TIMES, Some(Path::new("/does/not/exist"))).is_ok());
+    }
+
+    #[test]
+    fn a_text_without_certificates_is_not_taken_for_trust_in_nobody() {
+        let error = client_trusting_only("no pem", "the envelope's certificates", TIMES).unwrap_err();
+        assert_eq!(error.to_string(), "the envelope's certificates has no PEM certificate in it");
     }
 
     #[test]

@@ -21,6 +21,12 @@ impl RetryPolicy {
     /// long as it takes").
     pub const OPS: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60), budget: None };
 
+    /// For a question to a server of whose answer nobody has to wait for long: about three seconds in all.
+    pub const QUESTION: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(2), budget: Some(4) };
+
+    /// For following something until it ends: for as long as it takes, at most five seconds apart.
+    pub const FOLLOW: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(5), budget: None };
+
     /// For one question to the forge: what lasts longer than a moment is for the caller's next look.
     pub const FORGE: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(1), budget: Some(2) };
 

@@ -14,6 +14,7 @@ pub(crate) struct Told {
     pub(crate) events: String,
     pub(crate) cursor: Cursor,
     pub(crate) dropped: u64,
+    pub(crate) incomplete: Option<String>,
     pub(crate) placed: bool,
     pub(crate) ended: Ended,
 }
@@ -22,7 +23,8 @@ pub(crate) struct Told {
 pub(crate) async fn observe(backend: &dyn Backend, handle: &Handle, from: &Cursor) -> Told {
     let (sender, mut news) = mpsc::channel(16);
     let collect = async {
-        let (mut events, mut cursor, mut dropped, mut placed) = (Vec::new(), from.clone(), 0, false);
+        let (mut events, mut cursor, mut dropped, mut incomplete, mut placed) =
+            (Vec::new(), from.clone(), 0, None, false);
         while let Some(observation) = news.recv().await {
             match observation {
                 Observation::Started(placement) => placed = !placement.id.is_empty(),
@@ -32,14 +34,15 @@ pub(crate) async fn observe(backend: &dyn Backend, handle: &Handle, from: &Curso
                     cursor = behind;
                 }
                 Observation::Dropped { bytes } => dropped += bytes,
+                Observation::Incomplete { why } => incomplete = Some(why),
             }
         }
-        (String::from_utf8_lossy(&events).into_owned(), cursor, dropped, placed)
+        (String::from_utf8_lossy(&events).into_owned(), cursor, dropped, incomplete, placed)
     };
     let both = async { tokio::join!(backend.observe(handle, from, sender), collect) };
-    let (ended, (events, cursor, dropped, placed)) =
+    let (ended, (events, cursor, dropped, incomplete, placed)) =
         tokio::time::timeout(Duration::from_secs(120), both).await.expect("the run has no end");
-    Told { events, cursor, dropped, placed, ended: ended.unwrap() }
+    Told { events, cursor, dropped, incomplete, placed, ended: ended.unwrap() }
 }
 
 pub(crate) async fn a_run_is_followed_to_its_exit_and_again_from_its_last_cursor(
@@ -50,7 +53,7 @@ pub(crate) async fn a_run_is_followed_to_its_exit_and_again_from_its_last_cursor
     let handle = backend.launch(key, envelope).await.unwrap();
     let told = observe(backend, &handle, &Cursor::default()).await;
     assert_eq!(told.ended.how, End::Exited(7));
-    assert!(told.placed && told.dropped == 0 && told.events.contains("hello"), "{told:?}");
+    assert!(told.placed && told.dropped == 0 && told.incomplete.is_none() && told.events.contains("hello"), "{told:?}");
     let again = observe(backend, &handle, &told.cursor).await;
     assert_eq!((again.events.as_str(), again.ended.how), ("", End::Exited(7)));
 }

@@ -1,7 +1,12 @@
 //! Drives `dispatch runner`: makes an envelope and a directory, starts the binary, reads its events.
 
-#![allow(unreachable_pub, reason = "a module of a test has no one to be reached by")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "a module of several tests, of which each uses a part and none is reached by others"
+)]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,6 +24,8 @@ use serde_json::Value;
 pub struct Case {
     folder: tempfile::TempDir,
     envelope: Envelope,
+    flags: Vec<OsString>,
+    fault: Option<String>,
 }
 
 fn sealed(text: &str) -> Sealed {
@@ -45,12 +52,36 @@ impl Case {
             working_directory: Some("/srv/checkout".to_owned()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         };
-        Self { folder: tempfile::tempdir().unwrap(), envelope }
+        Self { folder: tempfile::tempdir().unwrap(), envelope, flags: Vec::new(), fault: None }
     }
 
     pub fn secret(mut self, name: &str, value: &str) -> Self {
         let Handover::Values(values) = &mut self.envelope.handover else { panic!("values are handed over here") };
         values.insert(name.parse().unwrap(), SecretString::from(value));
+        self
+    }
+
+    pub fn handover(mut self, handover: Handover) -> Self {
+        self.envelope.handover = handover;
+        self
+    }
+
+    /// Kills the runner at this point.
+    pub fn killed_at(mut self, point: &str) -> Self {
+        self.fault = Some(format!("kill:{point}"));
+        self
+    }
+
+    /// Lets it live again.
+    pub fn unharmed(mut self) -> Self {
+        self.fault = None;
+        self
+    }
+
+    /// A flag of `dispatch runner`, with its value.
+    pub fn flag(mut self, flag: &str, value: Option<&Path>) -> Self {
+        self.flags.push(flag.into());
+        self.flags.extend(value.map(Into::into));
         self
     }
 
@@ -115,6 +146,13 @@ impl Case {
         self.start_with(&self.envelope.to_handover().unwrap(), &self.folder().join(workdir)).finish()
     }
 
+    /// Once more as a second copy elsewhere: with another directory and another fence.
+    pub fn run_elsewhere(&self) -> Finished {
+        let folder = self.folder().join("elsewhere");
+        fs::create_dir(&folder).unwrap();
+        self.start_at(&self.envelope.to_handover().unwrap(), &folder.join("run"), &folder.join("fence")).finish()
+    }
+
     pub fn run_with(&self, envelope: &[u8]) -> Finished {
         self.start_with(envelope, &self.workdir()).finish()
     }
@@ -124,11 +162,17 @@ impl Case {
     }
 
     fn start_with(&self, envelope: &[u8], workdir: &Path) -> Running {
+        self.start_at(envelope, workdir, &self.fence())
+    }
+
+    fn start_at(&self, envelope: &[u8], workdir: &Path, fence: &Path) -> Running {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dispatch"))
             .args(["runner", "--workdir"])
             .arg(workdir)
             .arg("--fence")
-            .arg(self.fence())
+            .arg(fence)
+            .args(&self.flags)
+            .envs(self.fault.as_ref().map(|fault| ("DISPATCH_FAULT", fault)))
             .env("CANARY_OF_THE_RUNNER", "must not be seen by a formula")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,18 +194,28 @@ pub struct Running {
 impl Running {
     /// Reads events until the formula has printed `text` as a line or a part of one; the runner's own time limit bounds the wait.
     pub fn wait_for_line(&mut self, text: &str) {
+        self.wait_for(text, |event| event["kind"] == "log" && event["text"] == text);
+    }
+
+    /// Reads events until the runner has said so of itself.
+    pub fn wait_for_status(&mut self, state: &str) {
+        self.wait_for(state, |event| event["kind"] == "status" && event["state"] == state);
+    }
+
+    fn wait_for(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) {
         loop {
             let mut line = String::new();
-            assert!(
-                self.output.as_mut().unwrap().read_line(&mut line).unwrap() > 0,
-                "it ended before it printed {text:?}"
-            );
+            let length = self.output.as_mut().unwrap().read_line(&mut line).unwrap();
+            assert!(length > 0, "it ended before {what:?}: {}", self.raw);
             self.raw += &line;
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["kind"] == "log" && event["text"] == text {
+            if is_it(&serde_json::from_str(&line).unwrap()) {
                 return;
             }
         }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -193,7 +247,8 @@ impl Running {
 
     pub fn finish(mut self) -> Finished {
         std::io::Read::read_to_string(self.output.as_mut().unwrap(), &mut self.raw).unwrap();
-        let code = self.child.wait().unwrap().code().expect("the runner was ended by a signal");
+        let status = self.child.wait().unwrap();
+        let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap());
         let events = self.raw.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         Finished { code, raw: self.raw, events }
     }

@@ -85,7 +85,7 @@ mod tests {
 
     fn earlier(digit: char, stage: Stage) -> Snapshot {
         Snapshot {
-            earlier: Some(Earlier { blob: blob(digit), since: Timestamp::UNIX_EPOCH, stage, result: None }),
+            earlier: Some(Earlier { blob: blob(digit), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None }),
             ..good()
         }
     }
@@ -129,11 +129,19 @@ mod tests {
         let result = Some(ResultEntry { path: "vault/actions/rotate-keys.result.json".to_owned(), blob: blob('9') });
         let mut snapshot = Snapshot { result, ..earlier('3', asked()) };
         assert_eq!(of(&snapshot), "set aside (foreign_result)");
-        snapshot.earlier =
-            Some(Earlier { blob: blob('3'), since: Timestamp::UNIX_EPOCH, stage: asked(), result: Some(blob('9')) });
+        snapshot.earlier = Some(Earlier {
+            blob: blob('3'),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            stage: asked(),
+            result: Some(blob('9')),
+        });
         assert_eq!(of(&snapshot), "pass");
-        snapshot.earlier =
-            Some(Earlier { blob: blob('3'), since: Timestamp::UNIX_EPOCH, stage: asked(), result: Some(blob('8')) });
+        snapshot.earlier = Some(Earlier {
+            blob: blob('3'),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            stage: asked(),
+            result: Some(blob('8')),
+        });
         assert_eq!(of(&snapshot), "set aside (foreign_result)", "our own result was edited");
         assert_eq!(of(&earlier('4', asked())), "set aside (id_already_used)");
     }

@@ -155,7 +155,7 @@ impl Look {
         let script = self.script;
         let how = script.end.filter(|_| due == Due::Now).unwrap_or(script.cancelled_end);
         let (detail, restarted) = (script.detail, script.restarted);
-        Ended { how, at: Timestamp::UNIX_EPOCH, placement, detail, restarted }
+        Ended { how, at: Timestamp::UNIX_EPOCH, placement, detail, reason: None, restarted }
     }
 }
 
@@ -211,6 +211,10 @@ impl Backend for FakeBackend {
             world.runs.remove(key);
         }
         Ok(if begun { Found::Launched(handle(key)) } else { Found::NotLaunched })
+    }
+
+    async fn rule_out(&self, key: &LaunchKey, _asked: Timestamp) -> Result<Found, BackendError> {
+        self.find(key).await
     }
 
     async fn observe(

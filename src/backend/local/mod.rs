@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rustix::fs::{Access, access, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -229,6 +230,11 @@ impl Backend for LocalBackend {
         })
     }
 
+    /// Whatever `find` says holds for good: it takes the fence.
+    async fn rule_out(&self, key: &LaunchKey, _asked: Timestamp) -> Result<Found, BackendError> {
+        self.find(key).await
+    }
+
     async fn observe(
         &self,
         handle: &Handle,
@@ -243,7 +249,14 @@ impl Backend for LocalBackend {
         let _ = news.send(Observation::Started(place.placement())).await;
         observe::follow(&dir, cursor, watched, &news).await.map_err(step())?;
         let exit = observe::end(&dir).await.map_err(step())?;
-        Ok(Ended { how: exit.how, at: exit.at, placement: place.placement(), detail: exit.detail, restarted: false })
+        Ok(Ended {
+            how: exit.how,
+            at: exit.at,
+            placement: place.placement(),
+            detail: exit.detail,
+            reason: None,
+            restarted: false,
+        })
     }
 
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {

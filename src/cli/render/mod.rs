@@ -1,11 +1,12 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`; `doctor`: `doctor`; `filed`: `request`, `ops init`.
+//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`; `filed`: `request`, `ops init`.
 
 mod admission;
 mod doctor;
 mod filed;
+mod jobs;
 mod result;
 mod runs;
 mod status;
@@ -14,6 +15,7 @@ mod upkeep;
 pub use admission::{explain, plan, round};
 pub use doctor::{doctor, findings};
 pub use filed::{filed, set_up};
+pub use jobs::jobs;
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Nomad;
 use crate::support::ids::FormulaName;
 
 /// `[mounts.<name>]`
@@ -16,6 +17,13 @@ pub struct Mount {
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub local: Option<PathBuf>,
+    /// For Nomad: the host volume, which `dispatch jobs` lets the runs have read-only.
+    #[serde(default)]
+    pub nomad: Option<String>,
+    /// For Nomad: where a run finds it; `/mnt/<name>` where it is not set. With the driver raw_exec, which mounts nothing, the volume's
+    /// directory on the clients.
+    #[serde(default)]
+    pub nomad_path: Option<String>,
 }
 
 /// `[backends]`
@@ -31,11 +39,14 @@ pub struct Backends {
     /// By formula; stronger than the default, weaker than nothing: an action cannot override it.
     #[serde(default)]
     pub formula: BTreeMap<FormulaName, String>,
+    /// Nomad; not there where it is not set.
+    #[serde(default)]
+    pub nomad: Option<Nomad>,
 }
 
 impl Default for Backends {
     fn default() -> Self {
-        Self { default: defaults::backend(), allow: BTreeSet::new(), formula: BTreeMap::new() }
+        Self { default: defaults::backend(), allow: BTreeSet::new(), formula: BTreeMap::new(), nomad: None }
     }
 }
 

@@ -1,22 +1,27 @@
 //! The beginning of a run: grant, launch, and what to do where it is not known whether the launch happened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Driven, LifeError, Stride, World, raise, revoke};
 use crate::action::reason::Reason;
-use crate::backend::{Backend, BackendError, Found};
+use crate::backend::{Backend, BackendError, Channel, Found};
 use crate::grant::{Ask, Grant, GrantError, GrantRecord};
 use crate::run::journal::{Alarm, JournalError, StandingResult};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step};
-use crate::runner::envelope::{Envelope, Limits, PROTOCOL, Sealed};
+use crate::runner::envelope::{Envelope, Handover, Limits, PROTOCOL, Sealed};
 use crate::support::fault;
 use crate::support::ids::LaunchKey;
 
 /// Further looks at a launch whose outcome is not certain, and the wait between them.
 const LOOKS: u32 = 5;
+/// What a wrapping adds to an envelope, in bytes: token, address, paths and times, without a CA of the server's own.
+const WRAPPING: usize = 1024;
+/// What a wrapping adds for each secret: its name, path and field.
+const PER_SECRET: usize = 256;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// Takes the slot, makes the grant, and launches.
@@ -39,6 +44,9 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
     if let Some(message) = too_late(world, run) {
         return finish(world, run, Finish::NotStarted { reason: Reason::Expired, message }).await;
     }
+    if let Some(message) = too_large(world, run, &key, backend.as_ref()) {
+        return finish(world, run, Finish::NotStarted { reason: Reason::PayloadTooLarge, message }).await;
+    }
     let grant = match mint(world, run).await {
         Ok(grant) => grant,
         Err(GrantError::Unusable { secret, detail }) => {
@@ -54,6 +62,10 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
             return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
         }
     };
+    if let Some(message) = not_private(backend.as_ref(), &grant.handover) {
+        world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
+        return finish(world, run, Finish::NotStarted { reason: Reason::ChannelNotPrivate, message }).await;
+    }
     let Some(run) = take_slot(world, run, slot, &grant.record).await? else {
         // It was stopped, or is another request by now: what was granted is for nobody.
         world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
@@ -91,6 +103,31 @@ fn too_late(world: &World, run: &Run) -> Option<String> {
     (world.clock.now() > limit).then(|| format!("its time was over at {limit}, before it was launched"))
 }
 
+/// That the envelope does not fit through the backend's channel: looked at before anything is granted, with room for what the grant
+/// adds to it.
+fn too_large(world: &World, run: &Run, key: &LaunchKey, backend: &dyn Backend) -> Option<String> {
+    let Channel::Shared { limit } = backend.channel() else { return None };
+    let secrets = run.admitted.as_ref()?.secrets.len();
+    let size = envelope(world, run, key, Handover::Values(BTreeMap::new()), 0)?.encoded_size().ok()?;
+    let size = size + WRAPPING + secrets * PER_SECRET;
+    let words = "make its formula and context files smaller, or let the formula fetch what is large";
+    let name = backend.name();
+    (size > limit).then(|| format!("its envelope comes to {size} bytes, and {name} takes {limit} at the most: {words}"))
+}
+
+/// That the grant holds secret values, and others could read them on the way.
+fn not_private(backend: &dyn Backend, handover: &Handover) -> Option<String> {
+    let holds = matches!(handover, Handover::Values(values) if !values.is_empty());
+    let shared = matches!(backend.channel(), Channel::Shared { .. });
+    (holds && shared).then(|| {
+        format!(
+            "the secret provider hands over the values themselves, and others can read what is handed over to {}: \
+             configure the vault provider, which hands over a wrapping that opens once",
+            backend.name()
+        )
+    })
+}
+
 /// Records the slot and the grant; `None` where the run is not one that may take them any more.
 async fn take_slot(world: &World, run: &Run, slot: u32, record: &GrantRecord) -> Result<Option<Run>, LifeError> {
     let Some(request) = &run.request else { return Ok(None) };
@@ -119,7 +156,7 @@ async fn launch(
     grant: Grant,
     slot: u32,
 ) -> Result<Stride, LifeError> {
-    let Some(envelope) = envelope(world, run, key, grant, slot) else {
+    let Some(envelope) = envelope(world, run, key, grant.handover, slot) else {
         let message = "the journal does not hold what was admitted".to_owned();
         return finish(world, run, Finish::NotStarted { reason: Reason::JournalLost, message }).await;
     };
@@ -149,7 +186,7 @@ async fn launch(
     }
 }
 
-fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) -> Option<Envelope> {
+fn envelope(world: &World, run: &Run, key: &LaunchKey, handover: Handover, slot: u32) -> Option<Envelope> {
     let admitted = run.admitted.as_ref()?;
     let limits = Limits {
         timeout_seconds: u64::from(admitted.timeout_minutes) * fault::seconds_per_minute(),
@@ -169,7 +206,7 @@ fn envelope(world: &World, run: &Run, key: &LaunchKey, grant: Grant, slot: u32) 
         params: admitted.params.clone(),
         mounts: admitted.mounts.iter().map(|mount| (mount.clone(), String::new())).collect(),
         environment: world.environment.clone(),
-        handover: grant.handover,
+        handover,
         limits,
         working_directory: admitted.working_directory.clone(),
         traceparent: Some(traceparent(key)),
@@ -191,7 +228,8 @@ pub(super) async fn resolve(world: &World, run: &Run) -> Result<Stride, LifeErro
     let backend = world.backend(run)?;
     let mut doubt = String::new();
     for _ in 0..LOOKS {
-        match backend.find(&key).await.map_err(LifeError::backend(run))? {
+        let asked = run.asked_at.unwrap_or(run.seen_at);
+        match backend.rule_out(&key, asked).await.map_err(LifeError::backend(run))? {
             Found::Launched(handle) => {
                 world.step(run, Step::Start { handle }).await?;
                 return Ok(Stride::Again);

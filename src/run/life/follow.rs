@@ -110,6 +110,7 @@ fn keep(log: &mut LogWriter, observation: Observation) -> Result<(), LogError> {
         Observation::Started(_) => Ok(()),
         Observation::Events { bytes, cursor } => log.feed(&bytes, &cursor),
         Observation::Dropped { bytes } => log.dropped(bytes),
+        Observation::Incomplete { why } => log.incomplete(&why),
     }
 }
 

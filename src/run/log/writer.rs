@@ -42,6 +42,9 @@ pub struct Progress {
     pub bytes: u64,
     /// Bytes of the event stream that the backend had to drop.
     pub dropped: u64,
+    /// The stream broke off before its end.
+    #[serde(default)]
+    pub incomplete: bool,
 }
 
 /// A finished log.
@@ -53,6 +56,8 @@ pub struct LogSummary {
     pub sha256: String,
     /// Whether a part is missing.
     pub truncated: bool,
+    /// Whether the end is missing.
+    pub incomplete: bool,
     /// Its last 1,000 characters.
     pub tail: String,
     /// What the events told.
@@ -154,6 +159,18 @@ impl LogWriter {
         self.append(format!("[dispatch: {bytes} bytes of the event stream were dropped here]\n").as_bytes())
     }
 
+    /// Notes that the stream broke off here and why the rest cannot be had; once.
+    ///
+    /// # Errors
+    /// [`LogError::Append`]: then drop this and open the log again.
+    pub fn incomplete(&mut self, why: &str) -> Result<(), LogError> {
+        if self.state.finished || self.state.progress.incomplete {
+            return Ok(());
+        }
+        self.state.progress.incomplete = true;
+        self.append(format!("[dispatch: the event stream breaks off here: {why}]\n").as_bytes())
+    }
+
     /// Brings the log to its final form and onto the disk. Whatever is fed to it after this, also after it was opened again,
     /// is passed over; finishing again answers the same.
     ///
@@ -169,7 +186,8 @@ impl LogWriter {
         let (sha256, tail) = self.digest().map_err(|source| LogError::Read { path: self.path.clone(), source })?;
         let progress = self.state.progress;
         let truncated = self.state.left_out > 0 || progress.dropped > 0;
-        Ok(LogSummary { bytes: progress.bytes, sha256, truncated, tail, progress })
+        let incomplete = progress.incomplete;
+        Ok(LogSummary { bytes: progress.bytes, sha256, truncated, incomplete, tail, progress })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), LogError> {

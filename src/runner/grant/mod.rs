@@ -131,7 +131,7 @@ impl<'a> Opener<'a> {
                     return Err(GrantStop::Spent { how: chain::words(&error) });
                 }
                 why if why.may_pass() => {}
-                _ => return Err(GrantStop::Refused(error)),
+                _ => return Err(GrantStop::Refused(Box::new(error))),
             }
             patience.wait(error).await?;
         }
@@ -146,7 +146,7 @@ impl<'a> Opener<'a> {
                 Some(part) => Err(GrantStop::Other { part }),
             },
             Err(VaultError { why: Why::WrappingGone, .. }) => Err(self.gone(patience, failed).await),
-            Err(error) => Err(GrantStop::Refused(error)),
+            Err(error) => Err(GrantStop::Refused(Box::new(error))),
         }
     }
 
@@ -185,11 +185,14 @@ fn value_of(
         Ok(Field::Unusable(source)) => {
             Err(GrantStop::Absent { name, path: place.path.clone(), field: place.field.clone(), source })
         }
-        Err(source) => Err(match &source.why {
-            Why::TokenDead => GrantStop::TakenBack { name, source },
-            Why::Denied { .. } => GrantStop::Denied { name, source },
-            _ => GrantStop::Refused(source),
-        }),
+        Err(error) => {
+            let source = Box::new(error);
+            Err(match &source.why {
+                Why::TokenDead => GrantStop::TakenBack { name, source },
+                Why::Denied { .. } => GrantStop::Denied { name, source },
+                _ => GrantStop::Refused(source),
+            })
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl<'a> Patience<'a> {
         let asked_for = error.why.retry_after().unwrap_or_default();
         let delay = self.delays.next().unwrap_or(self.bound).max(asked_for);
         if self.since.elapsed() + delay > self.bound {
-            return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: error });
+            return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: Box::new(error) });
         }
         let words = chain::words(&error);
         if words != self.said {

@@ -70,11 +70,11 @@ pub enum GrantStop {
         waited: Duration,
         /// The last answer.
         #[source]
-        source: VaultError,
+        source: Box<VaultError>,
     },
     /// Vault refuses, and will refuse again.
     #[error("the grant cannot be opened")]
-    Refused(#[source] VaultError),
+    Refused(#[source] Box<VaultError>),
     /// The run's token died while it was used.
     #[error("the grant was taken back, or ran out, before secret {name} was read")]
     TakenBack {
@@ -82,7 +82,7 @@ pub enum GrantStop {
         name: SecretName,
         /// The answer.
         #[source]
-        source: VaultError,
+        source: Box<VaultError>,
     },
     /// There is nothing to grant.
     #[error("secret {name} is granted and cannot be read at `{path}`, field `{field}`")]
@@ -104,7 +104,7 @@ pub enum GrantStop {
         name: SecretName,
         /// The answer.
         #[source]
-        source: VaultError,
+        source: Box<VaultError>,
     },
     /// A test's fault.
     #[error("opening the grant was stopped")]

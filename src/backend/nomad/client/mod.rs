@@ -1,0 +1,197 @@
+//! The Nomad client: one function for each call of its HTTP API that is used here, on `reqwest`. It neither retries nor decides
+//! anything: who calls it does.
+//!
+//! `connect` makes the connection (TLS, `unix://`, server name), `token` reads the token, `answer` says what an answer means, `types` is what
+//! answers hold, `jobs`, `runs` and `files` are the calls, `stream` the event stream. The backend and `dispatch jobs` talk to it.
+
+mod answer;
+mod connect;
+mod files;
+mod jobs;
+mod runs;
+mod stream;
+mod token;
+pub mod types;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response};
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use self::answer::{Call, ClientError, Prospect};
+pub use self::connect::ConnectError;
+pub use self::files::Chunks;
+pub(super) use self::files::Reading;
+pub use self::jobs::{Dispatch, Registration};
+pub use self::stream::EventStream;
+pub use self::token::TokenSource;
+
+use self::connect::Connection;
+
+/// How long an ordinary request may take. A server that is frozen is given up after this (its answer, if it ever acts, is looked for
+/// afterwards).
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a stream or a followed log is kept open at the most; then it is opened again, with a fresh token.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Requests at once to one server, streams and followed logs among them. With the connections that the pool keeps for the next
+/// request this stays below ten (the server's own limit is 100 for each client address, and then 429).
+pub const AT_ONCE: usize = 7;
+
+/// Idle connections that are kept.
+const IDLE: usize = 3;
+
+/// Where the server is and who calls it.
+#[derive(Debug, Clone, Default)]
+pub struct ClientSettings {
+    /// `http://…`, `https://…` or `unix:///…`.
+    pub address: String,
+    /// The token.
+    pub token: TokenSource,
+    /// The namespace of every call.
+    pub namespace: String,
+    /// The region; the agent's own where it is not set.
+    pub region: Option<String>,
+    /// PEM roots that are trusted besides the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// Our certificate, PEM; together with `client_key`.
+    pub client_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key: Option<PathBuf>,
+    /// The name that the server's certificate must have; that of the address where it is not set.
+    pub tls_server_name: Option<String>,
+}
+
+/// A client of one server. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    settings: ClientSettings,
+    room: Arc<Semaphore>,
+}
+
+impl Client {
+    /// A client on `settings`. Calls nobody yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: an address, certificate or key that cannot be used.
+    pub fn new(settings: ClientSettings) -> Result<Self, ConnectError> {
+        let connection = Connection::new(&settings)?;
+        Ok(Self(Arc::new(Inner { connection, settings, room: Arc::new(Semaphore::new(AT_ONCE)) })))
+    }
+
+    /// The namespace of every call.
+    pub fn namespace(&self) -> &str {
+        &self.0.settings.namespace
+    }
+
+    /// The address, for messages.
+    pub fn address(&self) -> &str {
+        &self.0.settings.address
+    }
+
+    fn request(&self, method: Method, path: &str) -> Request {
+        let settings = &self.0.settings;
+        let mut query = BTreeMap::from([("namespace", settings.namespace.clone())]);
+        query.extend(settings.region.clone().map(|region| ("region", region)));
+        let url = format!("{}/v1/{path}", self.0.connection.base);
+        Request { builder: self.0.connection.http.request(method, url), query, timeout: REQUEST_TIMEOUT }
+    }
+
+    fn get(&self, path: &str) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    fn put(&self, path: &str, body: &impl Serialize) -> Request {
+        let mut request = self.request(Method::PUT, path);
+        request.builder = request.builder.json(body);
+        request
+    }
+
+    /// Sends, and answers with the room that the request takes up as long as it is kept.
+    async fn open(&self, call: Call, request: Request) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
+        let room = Arc::clone(&self.0.room).acquire_owned().await;
+        let room = room.map_err(|_| ClientError::NotSent { call, detail: "the client is shut".to_owned() })?;
+        let token = self.0.settings.token.read().map_err(|source| ClientError::Token { call, source })?;
+        let mut builder = request.builder.query(&request.query).timeout(request.timeout);
+        if let Some(token) = token {
+            let mut value = reqwest::header::HeaderValue::from_str(token.expose_secret())
+                .map_err(|_| ClientError::NotSent { call, detail: "the token is no text for a header".to_owned() })?;
+            value.set_sensitive(true);
+            builder = builder.header("X-Nomad-Token", value);
+        }
+        let response = builder.send().await.map_err(|error| ClientError::of_transport(call, error))?;
+        Ok((response, room))
+    }
+
+    /// Sends, and answers what begins to come; the body of a refusal is read.
+    async fn accepted(&self, call: Call, request: Request) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
+        let (response, room) = self.open(call, request).await?;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok((response, room));
+        }
+        let body = response.bytes().await.map_err(|error| ClientError::of_transport(call, error))?;
+        answer::judge(call, status, &body)?;
+        Err(ClientError::Failed { call, said: status.to_string() })
+    }
+
+    /// Sends, and answers what came back whole.
+    async fn exchange(&self, call: Call, request: Request) -> Result<Answer, ClientError> {
+        let (response, _room) = self.open(call, request).await?;
+        let status = response.status().as_u16();
+        let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let (index, next) = (header("X-Nomad-Index"), header("X-Nomad-NextToken"));
+        let body = response.bytes().await.map_err(|error| ClientError::of_transport(call, error))?;
+        answer::judge(call, status, &body)?;
+        Ok(Answer { body: body.to_vec(), index: index.and_then(|index| index.parse().ok()).unwrap_or(0), next })
+    }
+
+    async fn read<T: DeserializeOwned>(&self, call: Call, request: Request) -> Result<T, ClientError> {
+        self.exchange(call, request).await?.json(call)
+    }
+}
+
+/// A request before it is sent.
+struct Request {
+    builder: RequestBuilder,
+    query: BTreeMap<&'static str, String>,
+    timeout: Duration,
+}
+
+impl Request {
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.insert(name, value.into());
+        self
+    }
+
+    fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// What came back whole.
+struct Answer {
+    body: Vec<u8>,
+    /// `X-Nomad-Index`; 0 where there is none.
+    index: u64,
+    /// `X-Nomad-NextToken`: there is another page.
+    next: Option<String>,
+}
+
+impl Answer {
+    fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|source| ClientError::Garbled { call, source })
+    }
+}

@@ -1,0 +1,289 @@
+//! How a run ended, decided from what the server shows. Pure; the table was seen on Nomad 1.11.3, and each of its rows has a test
+//! with an answer recorded there.
+//!
+//! `complete` is not success (a run that was cancelled and exited with 9 is complete, and so is one that never started), `dead` is not
+//! ended (the task of a job that was deregistered runs on until its kill timeout), and the last event is not the exit.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::client::types::{Allocation, Evaluation, Metric, TaskEvent, TaskState};
+use crate::action::reason::Reason;
+use crate::backend::End;
+use crate::runner::event::ReservedExit;
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobStanding {
+    /// The server does not know it any more: collected, or purged by somebody.
+    Gone,
+    /// It is to run.
+    Wanted,
+    /// It was deregistered.
+    Stopped,
+}
+
+/// What the server shows of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) job: JobStanding,
+    /// In the order in which they were made.
+    pub(super) allocations: &'a [Allocation],
+    /// Looked at only where there is no allocation.
+    pub(super) evaluations: &'a [Evaluation],
+}
+
+/// What it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing was placed yet; where the scheduler has said why, in words.
+    Unplaced(Option<String>),
+    /// It is placed and not over.
+    GoesOn,
+    /// It is over.
+    Over(Fate),
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fate {
+    pub(super) how: End,
+    /// As the client noted it.
+    pub(super) at: Option<Timestamp>,
+    /// The id of the allocation that tells the truth, and whose log counts.
+    pub(super) allocation: Option<String>,
+    pub(super) detail: Option<String>,
+    pub(super) reason: Option<Reason>,
+    /// More than one execution began.
+    pub(super) restarted: bool,
+}
+
+impl Fate {
+    /// Nothing is known.
+    pub(super) fn unknown() -> Self {
+        forgotten()
+    }
+
+    fn new(how: End, reason: Reason, detail: impl Into<String>) -> Self {
+        let detail = Some(detail.into());
+        Self { how, at: None, allocation: None, detail, reason: Some(reason), restarted: false }
+    }
+}
+
+pub(super) fn decide(shown: Shown<'_>) -> Verdict {
+    if shown.allocations.is_empty() {
+        return unplaced(shown);
+    }
+    if let Some(away) = shown.allocations.iter().find(|one| one.client_status == "unknown")
+        && shown.job != JobStanding::Wanted
+    {
+        // It may still run there; the client ends it when it is back.
+        let words = format!("its node {} went away and had not come back when the run was ended", away.node_name);
+        return over(Fate::new(End::Unknown, Reason::NodeLost, words), away, executions(shown.allocations).len());
+    }
+    if shown.allocations.iter().any(goes_on) {
+        return match shown.job {
+            JobStanding::Gone => Verdict::Over(forgotten()),
+            JobStanding::Wanted | JobStanding::Stopped => Verdict::GoesOn,
+        };
+    }
+    settled(shown.allocations)
+}
+
+fn forgotten() -> Fate {
+    let words = "Nomad no longer knows its job: it was purged, or collected, while nobody looked";
+    Fate::new(End::Unknown, Reason::ExitUnknown, words)
+}
+
+fn unplaced(shown: Shown<'_>) -> Verdict {
+    // Only a scheduler that has nothing left to decide about a stopped job can place nothing any more.
+    let undecided = |evaluation: &Evaluation| matches!(evaluation.status.as_str(), "pending" | "blocked");
+    match shown.job {
+        JobStanding::Gone => Verdict::Over(forgotten()),
+        JobStanding::Stopped if !shown.evaluations.iter().any(undecided) => Verdict::Over(Fate::new(
+            End::NotStarted,
+            Reason::StoppedInNomad,
+            "it was deregistered before it was placed",
+        )),
+        JobStanding::Stopped => Verdict::Unplaced(None),
+        JobStanding::Wanted => Verdict::Unplaced(why_unplaced(shown.evaluations)),
+    }
+}
+
+fn goes_on(allocation: &Allocation) -> bool {
+    !matches!(allocation.client_status.as_str(), "complete" | "failed" | "lost")
+}
+
+/// One execution: from a start to the end that belongs to it.
+#[derive(Debug, Clone, Copy)]
+struct Execution<'a> {
+    allocation: &'a Allocation,
+    end: Option<&'a TaskEvent>,
+    /// Nomad was ending it.
+    killed: bool,
+}
+
+impl Execution<'_> {
+    /// The fence stopped it, so that it says nothing about the run.
+    fn was_fenced(&self) -> bool {
+        const FENCES: [i32; 2] = [ReservedExit::FenceLost as i32, ReservedExit::GrantIntercepted as i32];
+        self.end.is_some_and(|end| FENCES.contains(&end.exit_code))
+    }
+}
+
+fn task(allocation: &Allocation) -> Option<&TaskState> {
+    allocation.task_states.as_ref()?.values().next()
+}
+
+fn events(allocation: &Allocation) -> &[TaskEvent] {
+    task(allocation).and_then(|task| task.events.as_deref()).unwrap_or_default()
+}
+
+/// Whether the task's process has existed.
+pub(super) fn has_started(allocation: &Allocation) -> bool {
+    events(allocation).iter().any(|event| matches!(event.kind.as_str(), "Started" | "Terminated"))
+}
+
+fn executions(allocations: &[Allocation]) -> Vec<Execution<'_>> {
+    let mut all: Vec<Execution<'_>> = Vec::new();
+    for allocation in allocations {
+        let (mut open, mut killed) = (None, false);
+        for event in events(allocation) {
+            match event.kind.as_str() {
+                "Started" => {
+                    all.extend(open.replace(Execution { allocation, end: None, killed }));
+                }
+                "Killing" => {
+                    killed = true;
+                    open = open.map(|execution| Execution { killed, ..execution });
+                }
+                // The agent came back and the process was gone: whatever ends after this is not known to be its end.
+                "Failed Restoring Task" => all.extend(open.take()),
+                // The start may have been pushed out of the last ten events.
+                "Terminated" => {
+                    all.push(Execution { end: Some(event), killed, allocation });
+                    open = None;
+                }
+                _ => {}
+            }
+        }
+        all.extend(open);
+    }
+    all
+}
+
+fn over(fate: Fate, allocation: &Allocation, executions: usize) -> Verdict {
+    let finished = task(allocation).and_then(|task| task.finished_at.as_deref()?.parse::<Timestamp>().ok());
+    let changed = || Timestamp::from_nanosecond(i128::from(allocation.modify_time)).ok();
+    Verdict::Over(Fate {
+        at: finished.filter(|at| *at > Timestamp::UNIX_EPOCH).or_else(changed),
+        allocation: Some(allocation.id.clone()),
+        restarted: executions > 1,
+        ..fate
+    })
+}
+
+fn settled(allocations: &[Allocation]) -> Verdict {
+    let all = executions(allocations);
+    let truth = all.iter().find(|execution| all.len() == 1 || !execution.was_fenced()).or(all.first());
+    match (truth, allocations.last()) {
+        (Some(truth), _) => over(ended(truth), truth.allocation, all.len()),
+        (None, Some(last)) => over(not_started(allocations), last, 0),
+        (None, None) => Verdict::Over(forgotten()),
+    }
+}
+
+fn is_lost(allocation: &Allocation) -> bool {
+    allocation.client_status == "lost" || allocation.desired_description.contains("node is down")
+}
+
+fn node_lost(allocation: &Allocation) -> Fate {
+    Fate::new(End::Unknown, Reason::NodeLost, format!("its node {} was lost", allocation.node_name))
+}
+
+/// Nothing says that a process existed. Of a client that was lost that proves nothing.
+fn not_started(allocations: &[Allocation]) -> Fate {
+    if let Some(lost) = allocations.iter().find(|allocation| is_lost(allocation)) {
+        return node_lost(lost);
+    }
+    let failure = allocations.iter().flat_map(events).find(|event| is_setup_failure(event));
+    if let Some(event) = failure {
+        let words = [&event.display_message, &event.kind].into_iter().find(|words| !words.is_empty());
+        let node = allocations.first().map_or("", |allocation| allocation.node_name.as_str());
+        let words = format!("it could not be set up on {node}: {}", words.map_or("", String::as_str));
+        return Fate::new(End::NotStarted, Reason::SetupFailed, words);
+    }
+    let stopped = allocations.iter().find(|allocation| allocation.desired_status != "run");
+    let (reason, words) = stopped.map_or((Reason::SetupFailed, String::new()), why_stopped);
+    Fate::new(End::NotStarted, reason, format!("it was ended before it started{words}"))
+}
+
+fn is_setup_failure(event: &TaskEvent) -> bool {
+    match event.kind.as_str() {
+        "Driver Failure" | "Failed Validation" | "Failed Artifact Download" | "Task hook failed" => true,
+        "Killing" => event.fails_task,
+        _ => false,
+    }
+}
+
+/// Why the server wanted it stopped.
+fn why_stopped(allocation: &Allocation) -> (Reason, String) {
+    let description = &allocation.desired_description;
+    let reason = if description.contains("being migrated") { Reason::Drained } else { Reason::StoppedInNomad };
+    (reason, format!(" ({description})"))
+}
+
+fn ended(execution: &Execution<'_>) -> Fate {
+    let allocation = execution.allocation;
+    if is_lost(allocation) {
+        return node_lost(allocation);
+    }
+    let Some(end) = execution.end else {
+        let words = format!("its process on {} was lost, and with it the exit code", allocation.node_name);
+        return Fate::new(End::Unknown, Reason::ExitUnknown, words);
+    };
+    let (how, detail) = exit(end);
+    // Of a run that ended by itself while it was being stopped, no `Killing` stands before the end.
+    let stopped = execution.killed && allocation.desired_status != "run";
+    let (reason, detail) = match (stopped, how) {
+        (true, _) => {
+            let (reason, words) = why_stopped(allocation);
+            (Some(reason), Some(format!("Nomad ended it{words}")))
+        }
+        (false, End::Unknown) => (Some(Reason::ExitUnknown), detail),
+        (false, _) => (None, detail),
+    };
+    Fate { how, at: None, allocation: None, detail, reason, restarted: false }
+}
+
+fn exit(end: &TaskEvent) -> (End, Option<String>) {
+    let details = |name: &str| end.details.as_ref().and_then(|details| details.get(name)).map(String::as_str);
+    if details("oom_killed") == Some("true") {
+        let words = format!("the kernel ended a process of it for its memory; the task exited with {}", end.exit_code);
+        return (End::OutOfMemory, Some(words));
+    }
+    match (end.signal, end.exit_code) {
+        (signal, _) if signal > 0 => (End::Signalled(signal), None),
+        (_, code) if code < 0 => (End::Unknown, Some("the client lost sight of its exit code".to_owned())),
+        (_, code) => (End::Exited(code), None),
+    }
+}
+
+/// Which resource, constraint or volume is missing, from the newest evaluation that says it.
+pub(super) fn why_unplaced(evaluations: &[Evaluation]) -> Option<String> {
+    let metric = evaluations.iter().filter_map(|one| one.failed.as_ref()?.values().next()).next()?;
+    let names = |table: &Option<BTreeMap<String, u64>>| -> Vec<String> {
+        table.iter().flatten().map(|(name, nodes)| format!("{name} ({nodes} nodes)")).collect()
+    };
+    let words = match metric {
+        Metric { dimension_exhausted: Some(table), .. } if !table.is_empty() => {
+            format!("no client has enough {}", names(&metric.dimension_exhausted).join(", "))
+        }
+        Metric { constraint_filtered: Some(table), .. } if !table.is_empty() => {
+            format!("clients are ruled out: {}", names(&metric.constraint_filtered).join(", "))
+        }
+        _ => "no client is there to take it (datacenter, node pool)".to_owned(),
+    };
+    Some(words)
+}

@@ -1,0 +1,272 @@
+//! Bringing a run about at most once, and finding out whether it was.
+//!
+//! A dispatch carries a token. Of all dispatches under one token, however many at once, one child comes (350 of 350 rounds on 1.11.3),
+//! and as long as the server has that child, every further one answers it. But nine of ten losers of a race are answered with an id that does
+//! not exist, so the child is always read back, and asked for again under the same token where it is not there.
+//!
+//! # Why a launch can be ruled out
+//! A dispatch that was sent and not answered may be carried out much later (a server that was frozen does it after its thaw). To make sure
+//! that it will not be, the token is taken up: by a child whose payload is no envelope, so that nothing could come of it even if it
+//! started, and which is deregistered at once. Then either the dispatch came first, and its child is what the server answers; or the
+//! seal did, and the dispatch will answer the seal. The next launch under the key has a token of its own (the next generation).
+//!
+//! That holds while the server remembers the token, which is until the child is collected (four hours after its end; at once on
+//! `system gc`). So a seal alone does not prove that there was no child before: it may have run, ended and been collected. What
+//! proves it is a *tidemark*: a child of no use that was over before the launch was asked for. Collection takes all
+//! that is old enough, so if the tidemark is still there, a child that came after it would be too. Where there is no tidemark as old as that,
+//! the answer is that it cannot be known. `find`, which is asked before every launch, keeps a tidemark younger than an hour.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::client::{ClientError, Dispatch, Prospect};
+use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
+use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, question, refused};
+use crate::backend::{BackendError, Found};
+use crate::runner::envelope::{Envelope, Handover};
+use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::ids::{LaunchKey, MountName};
+use crate::support::retry::RetryPolicy;
+use crate::support::{chain, fault};
+
+/// What a seal and a tidemark carry: no runner takes it for an envelope.
+const NOTHING: &[u8] = b"{\"protocol\":0,\"this\":\"is no run\"}";
+
+/// A tidemark is made anew after this. Nomad collects a child four hours after its end, unless told otherwise: there is always one, and for
+/// three hours of absence of the dispatcher too.
+const TIDEMARK_LASTS: Duration = Duration::from_secs(3600);
+
+/// Launches under one key that were ruled out, at the most; each is a launch whose outcome was in doubt.
+const GENERATIONS: u32 = 100;
+
+/// When this process last knew of a tidemark that was fresh.
+#[derive(Debug, Default)]
+pub(super) struct Tidemark(Option<Instant>);
+
+/// What there is under a key.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Children {
+    /// The run, where there is one.
+    pub(super) run: Option<Place>,
+    /// The last generation that was sealed; 0 for none.
+    sealed: u32,
+}
+
+/// A child that the server has, as its answer to a dispatch was read back.
+struct Child {
+    id: String,
+    purpose: Option<Purpose>,
+}
+
+impl NomadBackend {
+    /// Looks under every job that a launch may have been made of.
+    pub(super) async fn children(&self, key: &LaunchKey) -> Result<Children, BackendError> {
+        let mut found = Children::default();
+        for job in self.variants() {
+            let prefix = names::children(&job, key);
+            for child in question(|| self.client.jobs(&prefix)).await? {
+                let whole = child.meta.as_ref().and_then(|meta| meta.get(META_KEY));
+                match purpose(&child.id, key).filter(|_| whole.is_some_and(|whole| whole == key.as_str())) {
+                    Some(Purpose::Run(_)) => found.run = Some(Place { key: key.clone(), job: child.id }),
+                    Some(Purpose::Seal(generation)) => found.sealed = found.sealed.max(generation),
+                    None => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn launch_once(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Place, BackendError> {
+        let payload = self.payload(envelope)?;
+        let children = self.children(key).await?;
+        if let Some(place) = children.run {
+            return Ok(place);
+        }
+        let parent = self.parent(envelope)?;
+        let meta = BTreeMap::from([
+            (META_RUN, envelope.run.to_string()),
+            (META_KEY, key.to_string()),
+            (META_ATTEMPT, envelope.run.attempt().to_string()),
+            (META_ACTION, envelope.action.sha256.clone()),
+        ]);
+        let point = |name| {
+            fault::point(name).map_err(|source| BackendError::Io {
+                backend: NAME,
+                step: "dispatching".to_owned(),
+                source,
+            })
+        };
+        for generation in children.sealed + 1..=GENERATIONS {
+            let of = Purpose::Run(generation);
+            let (token, prefix) = (token(key, generation), prefix(key, of, Some(&envelope.run)));
+            let dispatch =
+                Dispatch { parent: &parent, token: &token, prefix: &prefix, meta: meta.clone(), payload: &payload };
+            point("nomad.dispatch.before")?;
+            let child = self.bring_about(key, &dispatch).await?;
+            if matches!(child.purpose, Some(Purpose::Run(_))) {
+                point("nomad.dispatch.after")?;
+                return Ok(Place { key: key.clone(), job: child.id });
+            }
+        }
+        Err(refused(format!("{GENERATIONS} launches of it were given up already")))
+    }
+
+    /// The job that mounts what the run needs.
+    fn parent(&self, envelope: &Envelope) -> Result<String, BackendError> {
+        let parent = names::variant(&self.settings.job, envelope.mounts.keys());
+        if self.is_registered(&parent) {
+            return Ok(parent);
+        }
+        let mounts: Vec<&str> = envelope.mounts.keys().map(MountName::as_str).collect();
+        Err(refused(format!(
+            "no job has the mounts {0}: add `{0}` to backends.nomad.runner.mounts, then `dispatch jobs apply`",
+            mounts.join("+")
+        )))
+    }
+
+    /// The envelope as it travels, with the places of its mounts.
+    fn payload(&self, envelope: &Envelope) -> Result<zeroize::Zeroizing<Vec<u8>>, BackendError> {
+        if matches!(&envelope.handover, Handover::Values(values) if !values.is_empty()) {
+            let words = "a payload can be read in Nomad by whoever may read jobs there, so secret values do not travel \
+                         in it: configure the vault provider for secrets";
+            return Err(refused(words.to_owned()));
+        }
+        let mut envelope = envelope.clone();
+        for (name, place) in &mut envelope.mounts {
+            let known = self.settings.mounts.get(name);
+            let unknown =
+                || refused(format!("the mount {name} has no `nomad` in the config: add it to [mounts.{name}]"));
+            place.clone_from(known.ok_or_else(unknown)?);
+        }
+        let payload = envelope.to_handover().map_err(|error| refused(chain::words(&error)))?;
+        if payload.len() > PAYLOAD_LIMIT {
+            return Err(refused(format!(
+                "the run's envelope has {} bytes, and Nomad takes {PAYLOAD_LIMIT}",
+                payload.len()
+            )));
+        }
+        Ok(payload)
+    }
+
+    /// Dispatches until a child has been read back: the one that was made now, or the one that holds the token.
+    async fn bring_about(&self, key: &LaunchKey, dispatch: &Dispatch<'_>) -> Result<Child, BackendError> {
+        let mut delays = RetryPolicy::QUESTION.delays();
+        let mut doubt: Option<String> = None;
+        loop {
+            let (prospect, words) = match self.dispatch_and_read_back(key, dispatch).await {
+                Ok(child) => return Ok(child),
+                Err(trouble) => trouble,
+            };
+            if prospect == Prospect::InDoubt {
+                doubt.get_or_insert_with(|| words.clone());
+            }
+            match (delays.next().filter(|_| prospect != Prospect::Never), doubt.take()) {
+                (Some(delay), before) => {
+                    doubt = before;
+                    tokio::time::sleep(delay).await;
+                }
+                // What came before may have taken effect, whatever is said now.
+                (None, Some(detail)) => return Err(BackendError::Ambiguous { backend: NAME, detail }),
+                (None, None) => return Err(of_prospect(prospect, words)),
+            }
+        }
+    }
+
+    async fn dispatch_and_read_back(
+        &self,
+        key: &LaunchKey,
+        dispatch: &Dispatch<'_>,
+    ) -> Result<Child, (Prospect, String)> {
+        let words = |error: &ClientError| chain::words(error);
+        let dispatched = self.client.dispatch(dispatch).await.map_err(|error| (error.prospect(), words(&error)))?;
+        let read = self.client.job(&dispatched.job).await;
+        // It has happened: whatever is wrong with reading leaves it in doubt which child there is.
+        match read.map_err(|error| (Prospect::InDoubt, words(&error)))? {
+            Some(job) if job.dispatch_idempotency_token == dispatch.token => {
+                Ok(Child { purpose: purpose(&job.id, key), id: job.id })
+            }
+            _ => Err((Prospect::InDoubt, format!("Nomad answered {}, which does not exist", dispatched.job))),
+        }
+    }
+
+    /// Takes up the tokens of all launches that may have been made under the key.
+    pub(super) async fn seal(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError> {
+        let children = self.children(key).await?;
+        if let Some(place) = children.run {
+            return Ok(Found::Launched(place.handle()));
+        }
+        for job in self.variants() {
+            for generation in 1..=(children.sealed + 1).min(GENERATIONS) {
+                match self.seal_one(&job, key, generation).await {
+                    Ok(None) => {}
+                    Ok(Some(place)) => return Ok(Found::Launched(place.handle())),
+                    Err(BackendError::Refused { detail, .. }) => return Ok(Found::Unknown(detail)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        if self.tidemark_before(asked).await? {
+            return Ok(Found::NotLaunched);
+        }
+        let words = "Nomad has no such job now; it may have had one, and have collected it since";
+        Ok(Found::Unknown(words.to_owned()))
+    }
+
+    /// The run that holds the token, if one does; otherwise a seal does from now on.
+    async fn seal_one(&self, job: &str, key: &LaunchKey, generation: u32) -> Result<Option<Place>, BackendError> {
+        // A job that is not registered can have had no dispatch.
+        let Some(parent) = question(|| self.client.job(job)).await?.filter(|job| !job.stop) else { return Ok(None) };
+        let (token, prefix) = (token(key, generation), prefix(key, Purpose::Seal(generation), None));
+        let meta = BTreeMap::from([(META_RUN, "seal".to_owned()), (META_KEY, key.to_string())]);
+        let dispatch = Dispatch { parent: &parent.id, token: &token, prefix: &prefix, meta, payload: NOTHING };
+        let child = self.bring_about(key, &dispatch).await?;
+        if matches!(child.purpose, Some(Purpose::Run(_))) {
+            return Ok(Some(Place { key: key.clone(), job: child.id }));
+        }
+        question(|| self.client.deregister(&child.id)).await?;
+        Ok(None)
+    }
+
+    /// Whether there is a child that was over at `asked`.
+    async fn tidemark_before(&self, asked: Timestamp) -> Result<bool, BackendError> {
+        let prefix = names::tidemarks(&self.settings.job);
+        let marks = question(|| self.client.jobs(&prefix)).await?;
+        let before = |submitted: i64| i128::from(submitted) < asked.as_nanosecond();
+        Ok(marks.iter().any(|mark| mark.status == "dead" && mark.stop && before(mark.submit_time)))
+    }
+
+    /// Sees to it that there is a fresh tidemark. Where that does not succeed, a launch in doubt will be settled as lost: no reason not to
+    /// launch.
+    pub(super) async fn keep_tidemark(&self) {
+        let mut known = self.tidemark.lock().await;
+        if known.0.is_some_and(|at| at.elapsed() < TIDEMARK_LASTS) {
+            return;
+        }
+        match self.make_tidemark().await {
+            Ok(()) => known.0 = Some(Instant::now()),
+            Err(error) => tracing::warn!(%error, "no mark for ruling out launches could be made in Nomad"),
+        }
+    }
+
+    async fn make_tidemark(&self) -> Result<(), ClientError> {
+        let now = SystemClock.now();
+        let (token, prefix) = (format!("tidemark-{}", now.as_nanosecond()), names::tidemark_prefix());
+        let meta = BTreeMap::from([(META_RUN, "tidemark".to_owned())]);
+        let parent = self.settings.job.as_str();
+        let dispatch = Dispatch { parent, token: &token, prefix: &prefix, meta, payload: NOTHING };
+        let id = self.client.dispatch(&dispatch).await?.job;
+        self.client.deregister(&id).await?;
+        // Over, and not only about to be: only then is it collected no later than what is launched after it.
+        persist(RetryPolicy::QUESTION, || self.is_over(&id)).await
+    }
+
+    async fn is_over(&self, job: &str) -> Result<(), ClientError> {
+        let pending = self.client.evaluations(job).await?.into_iter().any(|one| one.status == "pending");
+        let allocations = self.client.allocations(job).await?;
+        let running = allocations.iter().any(|one| matches!(one.client_status.as_str(), "pending" | "running"));
+        if pending || running { Err(ClientError::not_over()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,217 @@
+//! Following one run: its state whenever the watch says that something may have changed, its log at the same time, until it is
+//! over. Nothing here polls; the one timer is the deadline of a placement.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::client::ClientError;
+use super::client::types::{Allocation, Evaluation, Job};
+use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
+use super::log::Log;
+use super::watch::Listener;
+use super::{NomadBackend, Place, persist, plainly};
+use crate::action::reason::Reason;
+use crate::backend::{BackendError, Cursor, End, Ended, Observation, Placement};
+use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::retry::RetryPolicy;
+
+/// The task of the shipped jobs.
+const TASK: &str = "runner";
+
+/// A run whose placement was given up, before that is tried again.
+const GIVE_UP_AGAIN: Duration = Duration::from_secs(30);
+
+/// What was read of a run at one moment.
+#[derive(Debug, Default)]
+struct Look {
+    job: Option<Job>,
+    allocations: Vec<Allocation>,
+    evaluations: Vec<Evaluation>,
+}
+
+impl Look {
+    fn standing(&self) -> JobStanding {
+        match &self.job {
+            None => JobStanding::Gone,
+            Some(job) if job.stop => JobStanding::Stopped,
+            Some(_) => JobStanding::Wanted,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let (allocations, evaluations) = (&self.allocations, &self.evaluations);
+        decide(Shown { job: self.standing(), allocations, evaluations })
+    }
+
+    fn task(&self) -> Option<&Value> {
+        self.job.as_ref()?.task_groups.as_ref()?.first()?.pointer("/Tasks/0")
+    }
+}
+
+/// The first execution of which is known that its process exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Begun {
+    allocation: String,
+    task: String,
+}
+
+impl NomadBackend {
+    /// Follows the run to its end.
+    pub(super) async fn follow(
+        &self,
+        place: &Place,
+        cursor: &Cursor,
+        news: &mpsc::Sender<Observation>,
+    ) -> Result<Ended, BackendError> {
+        let (begun, mut began) = tokio::sync::watch::channel(None::<Begun>);
+        let mut run = Run { backend: self, place, news, begun, seen: Look::default() };
+        let mut log = Log::new(&self.client, &self.turns, cursor, news);
+        let fate = {
+            let listen = async {
+                if let Ok(found) = began.wait_for(Option::is_some).await.map(|found| found.clone())
+                    && let Some(begun) = found
+                {
+                    log.follow(&begun.allocation, &begun.task).await;
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                fate = run.to_its_end() => fate?,
+                () = listen => Fate::unknown(),
+            }
+        };
+        if let Some(allocation) = &fate.allocation
+            && run.has_begun(allocation)
+        {
+            log.rest(allocation, &run.task()).await;
+        }
+        Ok(run.ended(fate))
+    }
+}
+
+/// One run that is followed.
+struct Run<'a> {
+    backend: &'a NomadBackend,
+    place: &'a Place,
+    news: &'a mpsc::Sender<Observation>,
+    begun: tokio::sync::watch::Sender<Option<Begun>>,
+    seen: Look,
+}
+
+impl Run<'_> {
+    async fn to_its_end(&mut self) -> Result<Fate, BackendError> {
+        // Before the first look: what changes after it is told.
+        let mut listener = self.backend.watch.listen(&self.place.job);
+        let mut given_up: Option<String> = None;
+        let mut deadline = None;
+        loop {
+            self.look().await?;
+            self.tell_beginning().await;
+            match self.seen.verdict() {
+                Verdict::Over(fate) => return Ok(with_placement(fate, given_up)),
+                Verdict::GoesOn => listener.changed().await,
+                Verdict::Unplaced(why) => {
+                    let until = *deadline.get_or_insert_with(|| self.placement_deadline());
+                    if unchanged_until(&mut listener, until).await {
+                        given_up.get_or_insert(why.unwrap_or_else(|| "Nomad does not say why".to_owned()));
+                        deadline = Some(Instant::now() + GIVE_UP_AGAIN);
+                        self.give_up().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads how the run stands. What was known of a job that is gone since stays.
+    async fn look(&mut self) -> Result<(), BackendError> {
+        let client = &self.backend.client;
+        let id = &self.place.job;
+        let read = || async {
+            let job = client.job(id).await?;
+            let allocations = client.allocations(id).await?;
+            let unplaced = job.is_some() && allocations.is_empty();
+            let evaluations = if unplaced { client.evaluations(id).await? } else { Vec::new() };
+            Ok::<Look, ClientError>(Look { job, allocations, evaluations })
+        };
+        let look = persist(RetryPolicy::FOLLOW, read).await.map_err(|error| plainly(&error))?;
+        let allocations = std::mem::take(&mut self.seen.allocations);
+        self.seen = if look.job.is_none() && look.allocations.is_empty() { Look { allocations, ..look } } else { look };
+        Ok(())
+    }
+
+    async fn tell_beginning(&mut self) {
+        let Some(first) = self.seen.allocations.iter().find(|one| has_started(one)) else { return };
+        let begun = Begun { allocation: first.id.clone(), task: self.task() };
+        if self.begun.borrow().is_none() {
+            // Nobody listening any more is no reason to lose sight of the end.
+            let _ = self.news.send(Observation::Started(self.placement(Some(first)))).await;
+            self.begun.send_replace(Some(begun));
+        }
+    }
+
+    fn has_begun(&self, allocation: &str) -> bool {
+        self.seen.allocations.iter().any(|one| one.id == allocation && has_started(one))
+    }
+
+    fn task(&self) -> String {
+        let name = self.seen.task().and_then(|task| task.get("Name")).and_then(Value::as_str);
+        name.unwrap_or(TASK).to_owned()
+    }
+
+    /// When the run must have been placed: counted from its dispatch, whoever follows it by then.
+    fn placement_deadline(&self) -> Instant {
+        let submitted = self.seen.job.as_ref().map_or(0, |job| job.submit_time);
+        let submitted = Timestamp::from_nanosecond(i128::from(submitted)).unwrap_or_default();
+        let gone = Duration::try_from(SystemClock.now().duration_since(submitted)).unwrap_or_default();
+        Instant::now() + self.backend.settings.placement.saturating_sub(gone)
+    }
+
+    /// Takes the job back. What that comes to is seen by looking.
+    async fn give_up(&self) {
+        if let Err(error) = self.backend.client.deregister(&self.place.job).await {
+            tracing::warn!(job = self.place.job, %error, "a run without a place could not be taken back; trying again");
+        }
+    }
+
+    fn placement(&self, allocation: Option<&Allocation>) -> Placement {
+        let image = self.seen.task().and_then(|task| task.pointer("/Config/image")).and_then(Value::as_str);
+        Placement {
+            id: self.place.job.clone(),
+            allocation: allocation.map(|one| one.id.clone()),
+            node: allocation.map(|one| one.node_name.clone()),
+            image: image.map(str::to_owned),
+        }
+    }
+
+    fn ended(&self, fate: Fate) -> Ended {
+        let of_fate = |one: &&Allocation| fate.allocation.as_deref() == Some(one.id.as_str());
+        Ended {
+            how: fate.how,
+            at: fate.at.unwrap_or_else(|| SystemClock.now()),
+            placement: self.placement(self.seen.allocations.iter().find(of_fate)),
+            detail: fate.detail,
+            reason: fate.reason,
+            restarted: fate.restarted,
+        }
+    }
+}
+
+/// Waits for a change; answers whether `until` came first.
+async fn unchanged_until(listener: &mut Listener, until: Instant) -> bool {
+    tokio::time::timeout_at(until, listener.changed()).await.is_err()
+}
+
+/// The fate of a run whose placement was given up for want of `why`.
+fn with_placement(fate: Fate, why: Option<String>) -> Fate {
+    match why {
+        Some(why) if fate.how == End::NotStarted => {
+            let detail = Some(format!("it found no place in time and was taken back: {why}"));
+            Fate { detail, reason: Some(Reason::NeverPlaced), ..fate }
+        }
+        _ => fate,
+    }
+}

@@ -1,0 +1,140 @@
+//! How a launch stays one, whatever becomes of its answer.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found};
+use dispatch::runner::envelope::Handover;
+use dispatch::support::clock::{Clock as _, SystemClock};
+use serde_json::json;
+
+use crate::backend_contract::observe;
+use crate::fault_proxy::{Fault, FaultProxy};
+use crate::world::{HELLO, World, job_of, key};
+
+const DISPATCH: &str = "PUT /v1/job/*/dispatch*";
+
+#[tokio::test]
+async fn of_many_launches_at_once_under_one_key_one_run_comes_and_all_answer_it() {
+    let world = World::new().await;
+    let envelope = world.envelope(&key(1), HELLO);
+    let backends: Vec<_> = (0..4).map(|_| world.backend()).collect();
+    let key = key(1);
+    let launches = backends.iter().map(|backend| backend.launch(&key, &envelope));
+    let mut answered = BTreeSet::new();
+    for handle in futures_all(launches).await {
+        answered.insert(job_of(&handle.unwrap()));
+    }
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    let children = world.children();
+    assert_eq!(children.len(), 1, "{children:?}");
+    let handle = backends[0].launch(&key, &envelope).await.unwrap();
+    assert_eq!(observe(&backends[0], &handle, &Cursor::default()).await.ended.how, End::Exited(7));
+    assert_eq!(world.executions(), 1);
+}
+
+/// All of `futures` at once, polled together.
+async fn futures_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in futures.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
+                *done = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn a_dispatch_whose_answer_is_lost_or_a_500_is_one_run() {
+    for fault in [Fault::LoseAnswer, Fault::ErrorAfter, Fault::ResetMidBody, Fault::WrongContentType, Fault::DropBefore]
+    {
+        let world = World::new().await;
+        let proxy = FaultProxy::start(&world.api.address);
+        proxy.spoil(1, DISPATCH, fault);
+        let backend = world.backend_at(&proxy.url(), Duration::from_secs(60));
+        let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
+        assert_eq!(proxy.fired(), 1, "{fault:?}");
+        assert_eq!(observe(&world.backend(), &handle, &Cursor::default()).await.ended.how, End::Exited(7), "{fault:?}");
+        assert_eq!((world.children().len(), world.executions()), (1, 1), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_launch_that_stays_in_doubt_is_found_and_one_that_never_arrived_is_ruled_out() {
+    for (fault, arrives) in [(Fault::LoseAnswer, true), (Fault::DropBefore, false)] {
+        let world = World::new().await;
+        let proxy = FaultProxy::start(&world.api.address);
+        let backend = world.backend_at(&proxy.url(), Duration::from_secs(60));
+        // As before every launch; leaves the mark by which a launch can be ruled out later.
+        assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
+        let asked = SystemClock.now();
+        proxy.spoil(usize::MAX, DISPATCH, fault);
+        let error = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap_err();
+        assert!(matches!(error, BackendError::Ambiguous { .. }), "{error}");
+
+        let after = world.backend();
+        let found = after.rule_out(&key(1), asked).await.unwrap();
+        if arrives {
+            let Found::Launched(handle) = found else { panic!("{found:?}") };
+            assert_eq!(observe(&after, &handle, &Cursor::default()).await.ended.how, End::Exited(7));
+        } else {
+            assert_eq!(found, Found::NotLaunched);
+        }
+        assert_eq!(world.executions(), usize::from(arrives));
+    }
+}
+
+#[tokio::test]
+async fn a_launch_that_was_ruled_out_cannot_come_late_and_the_next_one_runs() {
+    let world = World::new().await;
+    let backend = world.backend();
+    assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
+    assert_eq!(backend.rule_out(&key(1), SystemClock.now()).await.unwrap(), Found::NotLaunched);
+
+    // The dispatch of a dispatcher that is gone, carried out by a server that was frozen meanwhile.
+    let token = key(1).to_string();
+    let late = world.namespace.must(
+        "PUT",
+        &format!("/v1/job/vault-runner/dispatch?idempotency_token={token}"),
+        Some(&json!({ "Meta": { "run_id": "a@1" }, "Payload": "e30=" })),
+    );
+    assert!(late["DispatchedJobID"].as_str().unwrap().contains("-seal-1-"), "{late}");
+    assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
+    assert_eq!(world.executions(), 0);
+
+    let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
+    assert_eq!(observe(&backend, &handle, &Cursor::default()).await.ended.how, End::Exited(7));
+    assert_eq!(backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap(), handle);
+    assert_eq!(backend.rule_out(&key(1), SystemClock.now()).await.unwrap(), Found::Launched(handle));
+    assert_eq!(world.executions(), 1);
+}
+
+#[tokio::test]
+async fn a_launch_of_before_the_oldest_mark_cannot_be_ruled_out() {
+    let world = World::new().await;
+    let asked = SystemClock.now();
+    let backend = world.backend();
+    assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
+    let found = backend.rule_out(&key(1), asked).await.unwrap();
+    assert!(matches!(&found, Found::Unknown(words) if words.contains("collected")), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_fit_or_may_not_travel_is_refused_with_words_and_nothing_is_dispatched() {
+    let world = World::new().await;
+    let backend = world.backend();
+    let mut large = world.envelope(&key(1), HELLO);
+    large.params.insert("p".to_owned(), "x".repeat(20_000));
+    let words = backend.launch(&key(1), &large).await.unwrap_err().to_string();
+    assert!(words.contains("bytes, and Nomad takes 16384"), "{words}");
+    let mut secret = world.envelope(&key(1), HELLO);
+    secret.handover = Handover::Values([("TOKEN".parse().unwrap(), "s3cr3t-value".to_owned().into())].into());
+    let words = backend.launch(&key(1), &secret).await.unwrap_err().to_string();
+    assert!(words.contains("configure the vault provider") && !words.contains("s3cr3t"), "{words}");
+    assert_eq!(world.children().len(), 0);
+}

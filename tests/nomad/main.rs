@@ -1,0 +1,23 @@
+//! The Nomad backend against a real server, with the shipped binary as the runner under raw_exec. What a formula did is read from the
+//! tally file that it writes itself.
+//!
+//! `world` is what each test stands on, `contract` what every backend must do, `launching` how a launch stays one, `ends` how runs end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    dead_code,
+    reason = "tests fail by panicking, and share more than each uses"
+)]
+
+#[path = "../backend_contract/mod.rs"]
+mod backend_contract;
+mod contract;
+mod ends;
+#[path = "../common/fault_proxy.rs"]
+mod fault_proxy;
+mod launching;
+#[path = "../common/testbed.rs"]
+mod testbed;
+mod world;
