@@ -95,7 +95,6 @@ pub(super) async fn start(
                 Kind::Unreachable,
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",
             ),
-            StartError::Forge(_) => (Kind::Usage, "check `[forge]` in the configuration"),
         };
         CliError::new(kind, "the dispatcher cannot start").caused_by(&error).hint(hint)
     })
