@@ -21,6 +21,8 @@ mod explain;
 mod help;
 #[path = "cli/invalid.rs"]
 mod invalid;
+#[path = "cli/jobs.rs"]
+mod jobs;
 #[path = "cli/journal.rs"]
 mod journal;
 #[path = "common/ops_repo.rs"]

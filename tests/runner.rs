@@ -12,7 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dispatch::runner::envelope::FormulaKind;
 use dispatch::runner::fence::{Sealed, seal};
+use dispatch::support::seal::generate_identity;
 use runner_support::{Case, Finished, wait_until_gone};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 const SECRET: &str = "s3cret/Value+with\"quotes 0123456789abcdefghijklmnopqrstuvwxyz";
@@ -381,4 +383,31 @@ fn an_events_file_that_cannot_be_made_stops_the_run_before_it_begins() {
     let finished = case.run();
     assert_eq!((finished.code, finished.started(), case.fence().exists()), (69, false, false));
     assert!(finished.errors()[0].contains("absent/events cannot be opened"), "{:?}", finished.errors());
+}
+
+#[test]
+fn an_encrypted_envelope_opens_with_its_identity_and_with_no_other() {
+    let (own, other) = (generate_identity(), generate_identity());
+    let case = Case::new("echo ran; echo ran >> ../../tally").secret("TOKEN", SECRET);
+    let identity = case.folder().join("identity");
+    fs::write(&identity, own.file.expose_secret()).unwrap();
+    let theirs = case.sealed_for(&other.recipient);
+    let plain = case.document().to_string();
+    let ours = case.sealed_for(&own.recipient);
+    assert!(!String::from_utf8_lossy(&ours).contains("deploy-1"), "nothing of it shows");
+    let without = case.run_with(&ours);
+    assert_eq!((without.code, without.errors()[0].contains("given no --identity")), (64, true), "{}", without.raw);
+    let case = case.flag("--identity", Some(&identity));
+    for (envelope, words) in [
+        (&theirs[..], "encrypted to another recipient"),
+        (plain.as_bytes(), "is not encrypted"),
+        (&ours[..ours.len() - 1], "damaged or cut off"),
+    ] {
+        let finished = case.run_with(envelope);
+        assert_eq!((finished.code, finished.started()), (64, false), "{words}");
+        assert!(finished.errors()[0].contains(words), "{:?}", finished.errors());
+    }
+    assert!(!case.folder().join("tally").exists());
+    let finished = case.run_with(&ours);
+    assert_eq!((finished.code, finished.lines()), (0, vec!["ran".to_owned()]), "{}", finished.raw);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Effort;
-use crate::process::{Used, float, memory};
+use crate::process::{Used, float, memory, wait_at_rest};
 use crate::table::{Goal, Row};
 use crate::world::{Service, Setup, World};
 
@@ -22,6 +22,7 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     service.wait_published(5);
     // Also what comes after the last result: clearing up, and the look at the head that we made ourselves.
     std::thread::sleep(Duration::from_secs(1));
+    wait_at_rest(service.pid());
     let lines = || float(std::fs::read_to_string(&counted).unwrap().lines().count().try_into().unwrap());
     let (before, polls) = (lines(), Polls::watch(&service, effort));
     let children_started = if polls.children_faults > 0 { (lines() - before).max(1.0) } else { lines() - before };
@@ -46,6 +47,7 @@ pub(crate) struct Polls {
 impl Polls {
     /// Watches a service that polls every [`POLL`] seconds and has nothing else to do.
     pub(crate) fn watch(service: &Service, effort: Effort) -> Self {
+        wait_at_rest(service.pid());
         let window = Duration::from_secs(effort.of(1, 2));
         let first = Used::by(service.pid());
         let mut before = first;

@@ -5,7 +5,7 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`settled`] and [`grants`].
+//! [`pickup`], [`burst`], [`settled`], [`grants`] and [`vault`].
 
 #![allow(
     clippy::unwrap_used,
@@ -29,6 +29,7 @@ mod process;
 mod repo;
 mod settled;
 mod table;
+mod vault;
 mod world;
 
 use std::process::ExitCode;
@@ -56,13 +57,14 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: [Scenario; 7] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
     ("thousand", burst::thousand),
     ("settled", settled::measure),
     ("grants", grants::measure),
+    ("vault", vault::measure),
 ];
 
 fn main() -> ExitCode {

@@ -1,6 +1,7 @@
 //! What the kernel knows of a process: the time it has had, its memory, and whether it has started others.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// What a process has used up to now.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,25 @@ fn own_ms(pid: u32) -> f64 {
         text.split_whitespace().next()?.parse::<u64>().ok()
     });
     float(nanoseconds.sum()) / 1e6
+}
+
+/// Threads of a dispatcher at rest: the first one, the runtime's two, the journal's.
+const AT_REST: usize = 4;
+
+/// Waits until what a burst of work left has ended by itself: children that are kept for a while, threads for a disk.
+pub(crate) fn wait_at_rest(pid: u32) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().collect();
+        let no_child = threads
+            .iter()
+            .all(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default().trim().is_empty());
+        if no_child && threads.len() <= AT_REST {
+            return;
+        }
+        assert!(Instant::now() < end, "it does not come to rest");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Resident memory in MiB: now, and at most so far.

@@ -105,7 +105,7 @@ reasons! {
     RemovedBeforeLaunch = "removed_before_launch", "The action was removed or changed before it was launched.";
     BadEnvelope = "bad_envelope", "The runner refused what it was handed.";
     FenceLost = "fence_lost", "Another execution of this run had already begun.";
-    GrantExpired = "grant_expired", "The grant was no longer valid when the runner opened it.";
+    GrantExpired = "grant_expired", "The runner could not open the grant: it was too old, or Vault did not answer.";
     GrantIntercepted = "grant_intercepted", "Somebody else opened the grant.";
     SecretUnusable = "secret_unusable", "A granted secret is absent, empty or unfit.";
     FormulaNotRunnable = "formula_not_runnable", "The formula could not be started.";

@@ -117,6 +117,9 @@ pub enum Verb {
     /// Decisions about the ops repo
     #[command(subcommand)]
     Ops(OpsVerb),
+    /// What must stand in Vault for grants to work
+    #[command(subcommand)]
+    Policies(PoliciesVerb),
     /// Print the JSON schema of a file format
     Schema(SchemaArgs),
     /// The configuration
@@ -329,6 +332,52 @@ pub struct InitArgs {
     /// Say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `dispatch policies …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum PoliciesVerb {
+    /// Say what would be written, and write nothing
+    Plan(PoliciesFrom),
+    /// Write the policies and roles that differ
+    Apply(PoliciesApplyArgs),
+    /// Compare: exit 1 where something differs
+    Check(PoliciesFrom),
+    /// Write the policy of another secret into a folder, in the shipped shape
+    Add(PolicyAddArgs),
+}
+
+/// Which policies, and with whose token.
+#[derive(Debug, Clone, Args)]
+pub struct PoliciesFrom {
+    /// The folder of policies and roles [config: `secrets.vault.policies`; without it those that ship]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The file of an administrator's token [default: `$VAULT_TOKEN`]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `dispatch policies apply`
+#[derive(Debug, Clone, Args)]
+pub struct PoliciesApplyArgs {
+    /// Which, and with whose token
+    #[command(flatten)]
+    pub from: PoliciesFrom,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `dispatch policies add`
+#[derive(Debug, Clone, Args)]
+pub struct PolicyAddArgs {
+    /// The secret
+    #[arg(value_name = "NAME")]
+    pub name: SecretName,
+    /// The folder [config: `secrets.vault.policies`]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `dispatch schema`

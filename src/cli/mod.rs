@@ -28,6 +28,7 @@ pub mod man;
 pub mod ops;
 pub mod output;
 pub mod plan;
+mod policies;
 mod records;
 pub mod render;
 pub mod request;
@@ -99,6 +100,7 @@ fn run(verb: &Verb, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
         Verb::List(arguments) => list::run(arguments, invocation),
         Verb::Show(target) => show::run(target, invocation),
         Verb::Logs(arguments) => logs::run(arguments, invocation),
+        Verb::Policies(verb) => policies::run(verb, invocation),
         Verb::Doctor => doctor::run(invocation),
         Verb::Jobs(verb) => jobs::run(verb, invocation),
         Verb::Gc(arguments) => gc::run(arguments, invocation),

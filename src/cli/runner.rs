@@ -20,6 +20,9 @@ pub(super) struct RunnerArgs {
     /// The marker file that only one execution can create.
     #[arg(long, value_name = "FILE")]
     fence: PathBuf,
+    /// The age identity to which the envelope is encrypted.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Keeps the events in this file too; of a long stream the beginning and the end.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -35,6 +38,7 @@ impl RunnerArgs {
             envelope: self.envelope.map_or(Source::Stdin, Source::File),
             workdir: self.workdir,
             fence: self.fence,
+            identity: self.identity,
             events: self.events,
             output: if self.linger { Output::Lossy } else { Output::Faithful },
         })

@@ -261,6 +261,52 @@ pub struct GcView {
     pub dry_run: bool,
 }
 
+/// One policy or role against the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyView {
+    /// `policy`, `token role`, `auth role`.
+    pub kind: String,
+    /// Its name on the server.
+    pub name: String,
+    /// `created`, `updated`, `unchanged`.
+    pub change: String,
+    /// SHA-256 of what should stand there, 12 hex digits.
+    pub digest: String,
+    /// The same of what stands there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standing: Option<String>,
+    /// The fields that differ, of a role.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
+    /// In what it asks for more than what ships.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<String>,
+    /// In what the one on the server does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub standing_beyond: Vec<String>,
+}
+
+/// `policies plan|apply|check`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PoliciesView {
+    /// What differed was written.
+    pub written: bool,
+    /// Every object.
+    pub objects: Vec<PolicyView>,
+    /// Policies of the server that are named like a secret's and belong to none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
+}
+
+/// `policies add`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct AddedView {
+    /// The file.
+    pub path: String,
+    /// Whether it was written now.
+    pub written: bool,
+}
+
 /// `logs`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LogView {

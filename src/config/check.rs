@@ -1,13 +1,13 @@
 //! What a schema cannot say: values that do not fit together, names that nobody knows, and settings worth a warning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::draft::Draft;
 use super::leaf::{Wrong, not_among};
 use super::remote::{Transport, transport};
-use super::types::{Config, Credential};
+use super::types::{ApprovalMode, Config, Credential, TierApproval};
 use crate::support::diagnostic::Severity::{Error, Warning};
 
 mod nomad;
@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     nomad::check(config, environment, draft);
     limits(config, draft);
     approval(config, draft);
+    forge(config, draft);
     secrets(config, draft);
     webhook(config, environment, draft);
     super::vault::check(config, environment, draft);
@@ -162,6 +163,46 @@ fn approval(config: &Config, draft: &mut Draft) {
         let wrong = Wrong::new("signers are named, but `approval.mode` is not set: nothing of this tier is admitted");
         draft.complain(key, Warning, wrong.help("set `mode = \"signature\"` in [approval]"));
     }
+    for (tier, rules) in [("medium", &config.approval.medium), ("high", &config.approval.high)] {
+        approvers(&format!("approval.{tier}"), rules, config.approval.mode, draft);
+    }
+}
+
+/// Who may approve a tier by reviewing, and whether enough of them can.
+fn approvers(key: &str, tier: &TierApproval, mode: Option<ApprovalMode>, draft: &mut Draft) {
+    let people: BTreeSet<i64> = tier.approvers.iter().map(|approver| approver.id).collect();
+    let needed = usize::try_from(tier.approvals.unwrap_or(1)).unwrap_or(usize::MAX);
+    if people.len() < tier.approvers.len() {
+        let wrong = Wrong::new("a number stands in this list twice");
+        draft.complain(&format!("{key}.approvers"), Error, wrong.help("each user has one of its own"));
+    }
+    if mode == Some(ApprovalMode::PullRequest) && people.len() < needed {
+        let wrong =
+            Wrong::new(format!("{needed} must approve, and {} may: nothing of this tier is admitted", people.len()));
+        let help =
+            "list `approvers = [{ login = \"…\", id = … }]`; `/api/v1/users/<login>` of the forge says the number";
+        draft.complain(key, Warning, wrong.help(help));
+    }
+}
+
+/// What approval by pull request needs of the forge's address.
+fn forge(config: &Config, draft: &mut Draft) {
+    if config.forge.token_file.is_some() && config.forge.token_env.is_some() {
+        let wrong = Wrong::new("both `token_file` and `token_env` are set");
+        draft.complain("forge.token_env", Error, wrong.help("keep one of them"));
+    }
+    if config.approval.mode != Some(ApprovalMode::PullRequest) {
+        return;
+    }
+    let over_http = transport(&config.ops.remote) == Some(Transport::Http);
+    if config.forge.url.is_none() && !over_http {
+        let wrong = Wrong::new("approvals are proven by the forge, and the config does not say where that is");
+        draft.complain("forge.url", Error, wrong.help("set `url` in [forge], or FORGE_URL"));
+    }
+    if config.forge.token_file.is_none() && config.forge.token_env.is_none() {
+        let wrong = Wrong::new("no token is configured: only what everybody may see can be looked at");
+        draft.complain("forge", Warning, wrong.help("set `token_file` in [forge], or FORGE_TOKEN"));
+    }
 }
 
 fn secrets(config: &Config, draft: &mut Draft) {
@@ -186,7 +227,8 @@ fn passed_on(config: &Config, draft: &mut Draft) {
     let nomad = config.backends.nomad.as_ref().and_then(|nomad| nomad.token_env.as_deref());
     let passwords = logins.into_iter().flatten().filter_map(|login| login.password_env.as_deref());
     let vault = config.secrets.vault.as_ref().and_then(|vault| vault.token_env.as_deref());
-    let passwords: Vec<&str> = passwords.chain(webhook).chain(vault).chain(nomad).collect();
+    let forge = [&config.forge.token_env, &config.forge.write_token_env].into_iter().flatten().map(String::as_str);
+    let passwords: Vec<&str> = passwords.chain(forge).chain(webhook).chain(vault).chain(nomad).collect();
     for name in &config.pass_environment {
         let wrong = if passwords.contains(&name.as_str()) {
             Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))

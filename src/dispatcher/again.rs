@@ -27,10 +27,10 @@ impl Dispatcher {
             match self.try_one_again(id).await {
                 Ok(None) => {}
                 Ok(Some(next)) => {
-                    tracing::info!(run = %next, "another attempt: the grant of {id} had expired unopened")
+                    tracing::info!(run = %next, "another attempt: the grant of {id} had expired unopened");
                 }
                 Err(words) => {
-                    tracing::warn!(run = %id, error = words, "no other attempt is made; `dispatch retry` asks for one")
+                    tracing::warn!(run = %id, error = words, "no other attempt is made; `dispatch retry` asks for one");
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! The crew: the runs that are being driven right now, one task each, and the slots that they hold.
 
+mod upkeep;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,11 +15,12 @@ use super::queue::{Candidate, Capacity, Claim, Decision, decide};
 use super::reach::Reach;
 use crate::action::reason::Reason;
 use crate::backend::BackendError;
-use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive, take_back};
+use crate::run::life::{Driven, LifeError, Wishes, World, drive};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
 use crate::support::ids::RunId;
 use crate::support::retry::RetryPolicy;
+use upkeep::Upkeep;
 
 /// Between two tries at a step of a run's life that failed, and at clearing up after one.
 const STEP: RetryPolicy = RetryPolicy { first: Duration::from_millis(100), cap: Duration::from_secs(30), budget: None };
@@ -38,15 +41,6 @@ pub struct Wakes {
     pub poll: Notify,
     /// Who checks open requests: something may have happened on the forge.
     pub telling: Notify,
-}
-
-/// What is done for a run that is over, until it succeeds.
-#[derive(Debug, Clone, Copy)]
-enum Upkeep {
-    /// Its grant is taken back.
-    TakeBack,
-    /// The same, and what its launch made is removed.
-    ClearUp,
 }
 
 /// A run that is being driven.
@@ -341,50 +335,6 @@ impl Crew {
     pub fn next_return(&self) -> Option<Instant> {
         let now = Instant::now();
         locked(&self.queued).values().filter_map(|queued| queued.not_until).filter(|until| *until > now).min()
-    }
-
-    /// Takes back grants and removes what launches made, for runs whose result is in the ops repo. Holds nothing else up.
-    pub fn clear_up(self: &Arc<Self>, runs: Vec<RunId>) {
-        self.news.send_replace(());
-        let crew = Arc::clone(self);
-        self.tasks.spawn(async move {
-            for id in runs {
-                crew.until_done(&id, Upkeep::ClearUp).await;
-            }
-        });
-    }
-
-    /// Takes back the grant of a run that is settled, where that was not done before a restart.
-    pub fn take_back(self: &Arc<Self>, run: RunId) {
-        let crew = Arc::clone(self);
-        self.tasks.spawn(async move { crew.until_done(&run, Upkeep::TakeBack).await });
-    }
-
-    async fn upkeep(&self, id: &RunId, what: Upkeep) -> Result<(), String> {
-        let row = self.world.journal.run(id).await.map_err(|error| crate::support::chain::words(&error))?;
-        let Some(run) = row else { return Ok(()) };
-        let done = match what {
-            Upkeep::ClearUp => clear_up(&self.world, &run).await,
-            Upkeep::TakeBack if matches!(run.state, State::Settled | State::Published) => {
-                take_back(&self.world, &run).await
-            }
-            Upkeep::TakeBack => Ok(()),
-        };
-        done.map_err(|error| crate::support::chain::words(&error))
-    }
-
-    async fn until_done(&self, id: &RunId, what: Upkeep) {
-        let mut detach = self.detach.subscribe();
-        for pause in STEP.delays() {
-            match self.upkeep(id, what).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(run = %id, error, "not cleared up yet"),
-            }
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = detach.wait_for(|wanted| *wanted) => return,
-            }
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Looking at everything that the config names, in the order in which a start needs it: state directory, journal, programs, ops repo,
-//! secrets, backends.
+//! forge, secrets, backends.
 //!
 //! Works beside a running dispatcher and changes nothing of its state: the lock is not taken, the journal is opened for reading, and
 //! the ops repo is fetched into a throw-away mirror. A start looks at the last two by the same functions ([`super::start::look`]).
@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::lock;
+use super::secrets::secrets;
 use super::start::{self, JOURNAL, StartError, Surroundings};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
@@ -30,8 +31,8 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
     findings.extend(holder(state_dir));
     findings.push(journal(&state_dir.join(JOURNAL)));
     findings.extend(ops(config).await);
-    let opened =
-        start::secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
+    findings.extend(crate::forge::findings(config).await);
+    let opened = secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
     match opened {
         Ok((secrets, mut backends)) => {
             if !state_dir.exists() {

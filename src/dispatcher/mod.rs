@@ -11,6 +11,7 @@
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
 //! - [`nomad`]: Nomad as the config has it.
+//! - [`secrets`]: which secret provider is meant.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
 //! - [`again`]: another attempt where a grant had expired unopened.
@@ -40,6 +41,7 @@ pub mod queue;
 pub mod reach;
 mod rebuild;
 pub mod report;
+pub mod secrets;
 pub mod service;
 pub mod settings;
 pub mod start;
@@ -241,9 +243,6 @@ impl Dispatcher {
     pub async fn flush(&self) -> Result<Flushed, OutboxError> {
         let flushed = self.outbox.lock().await.flush().await?;
         if let Flushed::Published(runs) = &flushed {
-            for run in runs {
-                tracing::info!(%run, "its result is in the ops repo");
-            }
             self.crew.clear_up(runs.clone());
             self.try_expired_again(runs).await;
             self.wakes.judge.notify_one();

@@ -115,7 +115,7 @@ impl Preview {
         Ok(Self {
             gatherer,
             journal,
-            secrets: start::secrets(config)?,
+            secrets: super::secrets::secrets(config)?,
             settings: Settings::from(config),
             paths: ResultPaths { actions: config.ops.actions.clone(), layout: config.results.layout },
             scene: Scene {

@@ -21,18 +21,18 @@ use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
 use super::rebuild::REBUILDING;
+use super::secrets::{exposure, secrets};
 use super::settings::Settings;
 use super::telling::Teller;
 use super::{Dispatcher, Troubles};
 use crate::action::result::DispatcherRef;
 use crate::admission::gather::{Chain, FormulaSource, Gatherer, Requests};
+use crate::backend::Backend;
 use crate::backend::local::{LocalBackend, LocalSettings};
-use crate::backend::{Backend, Channel};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
 use crate::forge::ForgeError;
-use crate::grant::none::NoSecrets;
-use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
+use crate::grant::SecretProvider;
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::World;
@@ -130,7 +130,7 @@ impl Dispatcher {
         let troubles = Troubles::default();
         let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
         let world = Arc::new(world(config, &journal, surroundings)?);
-        let reach = Arc::new(check(&world, unanswered).await?);
+        let reach = Arc::new(check(&world, config, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
         let (paths, recording) = (world.paths.clone(), Arc::default());
@@ -273,30 +273,6 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
     Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
 }
 
-/// Where secrets come from.
-///
-/// # Errors
-/// The provider cannot be set up, or two are configured.
-pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
-    let wrong = |evidence: String, fix: String| {
-        let findings = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
-        StartError::Dependencies { findings }
-    };
-    match (&config.secrets.vault, &config.secrets.file) {
-        (Some(_), Some(_)) => {
-            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
-            Err(wrong(words.to_owned(), "keep one of them".to_owned()))
-        }
-        (Some(settings), None) => match VaultProvider::open(settings) {
-            Ok(provider) => Ok(Arc::new(provider)),
-            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, fix)),
-            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]".to_owned())),
-        },
-        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
-        (None, None) => Ok(Arc::new(NoSecrets)),
-    }
-}
-
 /// What a look at everything that runs depend on found.
 #[derive(Debug, Default)]
 pub struct Looked {
@@ -324,23 +300,14 @@ pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<
     looked
 }
 
-/// Values may not travel where others can read what is handed over.
-fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
-    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
-    exposed.then(|| {
-        let subject = format!("secrets: handed over on {}", backend.name());
-        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
-        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
-    })
-}
-
-async fn check(world: &World, unanswered: Unanswered) -> Result<Reach, StartError> {
+async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result<Reach, StartError> {
     let looked = look(world.secrets.as_ref(), &world.backends).await;
     let reach = Reach::new(world.backends.clone());
     for (name, findings) in &looked.backends {
         reach.note(name, findings);
     }
-    let findings = looked.into_all();
+    let mut findings = looked.into_all();
+    findings.extend(crate::forge::findings(config).await);
     let least = match unanswered {
         Unanswered::WaitFor => Standing::Wrong,
         Unanswered::Stop => Standing::Unreachable,

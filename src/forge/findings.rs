@@ -4,6 +4,7 @@
 use super::repository::{Branch, Protection, Repository};
 use super::{As, Class, Forge, ForgeError, User};
 use crate::config::Config;
+use crate::config::types::{ApprovalMode, Approver};
 use crate::support::chain;
 use crate::support::checkup::{Finding, Standing};
 
@@ -14,7 +15,8 @@ const SCOPES: &str = "docs/forge.md names the scopes that a token needs";
 pub fn is_used(config: &Config) -> bool {
     let forge = &config.forge;
     let named = forge.url.is_some() || forge.token_file.is_some() || forge.token_env.is_some();
-    named || config.telling.statuses || config.telling.comments
+    let approves = config.approval.mode == Some(ApprovalMode::PullRequest);
+    named || approves || config.telling.statuses || config.telling.comments
 }
 
 /// Looks at everything of the forge that dispatch relies on. Empty where nothing of it is used. Changes nothing.
@@ -33,6 +35,7 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     let mut findings = repository_findings(&repository, config);
     findings.extend(token_findings(&reader, &teller, config).await);
     findings.extend(branch_findings(&reader, &teller, config).await);
+    findings.extend(approver_findings(&reader, config).await);
     findings
 }
 
@@ -112,7 +115,8 @@ async fn branch_findings(reader: &Forge, teller: &Forge, config: &Config) -> Vec
         Ok(branch) => branch,
         Err(error) => return vec![failed("forge: primary branch", &error, SCOPES)],
     };
-    let mut findings = vec![protection_finding(&branch)];
+    let open = if config.approval.require_protection { Standing::Wrong } else { Standing::Warning };
+    let mut findings = vec![protection_finding(&branch, open)];
     // Only an administrator's token may read the rule; a dispatcher does not need one.
     if let Ok(rules) = teller.protections().await
         && let Some(rule) = rules.iter().find(|rule| rule.rule_name == config.ops.branch)
@@ -122,16 +126,16 @@ async fn branch_findings(reader: &Forge, teller: &Forge, config: &Config) -> Vec
     findings
 }
 
-/// What every reader can see of the protection.
-fn protection_finding(branch: &Branch) -> Finding {
+/// What every reader can see of the protection; `open` is how a branch stands that anybody may push to.
+fn protection_finding(branch: &Branch, open: Standing) -> Finding {
     let subject = format!("forge: protection of {}", branch.name);
-    let bad = |evidence: &str| {
-        Finding::bad(Standing::Warning, subject.clone(), evidence, "`dispatch ops init --protect` protects it")
+    let bad = |standing: Standing, evidence: &str| {
+        Finding::bad(standing, subject.clone(), evidence, "`dispatch ops init --protect` protects it")
     };
     match (branch.protected, branch.user_can_push, branch.required_approvals) {
-        (false, ..) => bad("it is not protected: every writer may push to it"),
-        (true, true, _) => bad("the dispatcher's reading user may push to it"),
-        (true, false, 0) => bad("it is protected, and a merge needs no approval"),
+        (false, ..) => bad(open, "it is not protected: every writer may push to it"),
+        (true, true, _) => bad(open, "the dispatcher's reading user may push to it"),
+        (true, false, 0) => bad(Standing::Warning, "it is protected, and a merge needs no approval"),
         (true, false, approvals) => Finding::good(subject, format!("a merge needs {approvals} approvals")),
     }
 }
@@ -158,6 +162,38 @@ fn rule_findings(rule: &Protection) -> Vec<Finding> {
     findings
 }
 
+/// Whether those who may approve are who they were when the config was written.
+async fn approver_findings(reader: &Forge, config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (tier, approvers) in [("medium", &config.approval.medium.approvers), ("high", &config.approval.high.approvers)]
+    {
+        for approver in approvers {
+            findings.push(approver_finding(tier, approver, reader.user(&approver.login).await));
+        }
+    }
+    findings
+}
+
+fn approver_finding(tier: &str, approver: &Approver, found: Result<User, ForgeError>) -> Finding {
+    let subject = format!("forge: approver of {tier}");
+    let wrong = |evidence: String, fix: String| Finding::bad(Standing::Wrong, subject.clone(), evidence, fix);
+    match found {
+        Ok(user) if user.id.0 == approver.id => Finding::good(subject, user.to_string()),
+        Ok(user) => wrong(
+            format!(
+                "{} is user {} now, and {} is pinned: the name was taken by somebody else",
+                user.login, user.id, approver.id
+            ),
+            format!("find out who that is; their approvals do not count. Correct `approval.{tier}.approvers`"),
+        ),
+        Err(ForgeError::NotFound { .. }) => wrong(
+            format!("the forge has no user {}", approver.login),
+            format!("remove or correct the entry in `approval.{tier}.approvers`"),
+        ),
+        Err(error) => failed(&subject, &error, SCOPES),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,11 +205,24 @@ mod tests {
 
     #[test]
     fn a_branch_that_anybody_may_push_to_is_a_warning() {
-        let standing = |branch: &Branch| protection_finding(branch).standing;
+        let standing = |branch: &Branch| protection_finding(branch, Standing::Warning).standing;
         assert_eq!(standing(&branch(false, true, 0)), Standing::Warning);
         assert_eq!(standing(&branch(true, true, 2)), Standing::Warning);
         assert_eq!(standing(&branch(true, false, 0)), Standing::Warning);
         assert_eq!(standing(&branch(true, false, 1)), Standing::Good);
+        assert_eq!(protection_finding(&branch(false, true, 0), Standing::Wrong).standing, Standing::Wrong);
+    }
+
+    #[test]
+    fn an_approver_whose_name_was_taken_by_somebody_else_is_wrong() {
+        let approver = Approver { login: "ann".to_owned(), id: 7 };
+        let user = |id| User { id: crate::forge::UserId(id), login: "ann".to_owned(), email: String::new() };
+        assert_eq!(approver_finding("high", &approver, Ok(user(7))).standing, Standing::Good);
+        let found = approver_finding("high", &approver, Ok(user(8)));
+        assert_eq!(found.standing, Standing::Wrong);
+        assert!(found.evidence.contains("taken by somebody else"), "{}", found.evidence);
+        let gone = Err(ForgeError::NotFound { what: "the user ann".to_owned() });
+        assert_eq!(approver_finding("high", &approver, gone).standing, Standing::Wrong);
     }
 
     #[test]

@@ -15,15 +15,17 @@ use rustix::fs::{Mode, OFlags};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use super::seal::{self, Identities};
 use super::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider, value};
 use crate::config::types::SecretFiles;
 use crate::runner::envelope::Handover;
 use crate::support::checkup::{Finding, Standing};
 use crate::support::ids::SecretName;
+use crate::support::seal::{self, Identities};
 
 /// The largest `.enc` file that is read: the longest value, armored, to many recipients, is well below.
 const MAX_SEALED_BYTES: u64 = 256 * 1024;
+/// The longest value with its newline, and one byte more.
+const MAX_PLAIN: usize = value::MAX_BYTES + 3;
 /// The largest identity file that is read.
 const MAX_IDENTITY_BYTES: u64 = 64 * 1024;
 
@@ -105,7 +107,7 @@ impl FileProvider {
         let (file, _) = self.open_sealed(secret)?;
         let mut sealed = Vec::new();
         file.take(MAX_SEALED_BYTES).read_to_end(&mut sealed).map_err(Refusal::Io)?;
-        Ok(value::fit(&identities.open(&sealed)?)?)
+        Ok(value::fit(&identities.open(&sealed, MAX_PLAIN)?)?)
     }
 
     fn decrypt_all(&self, secrets: &BTreeSet<SecretName>) -> Result<BTreeMap<SecretName, SecretString>, GrantError> {

@@ -1,7 +1,6 @@
 //! What a run may know: secret providers behind one trait.
 //!
-//! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `seal` to decrypt and `value` whether the text is fit.
-//! - [`seal`]: age itself: identities, sealing, opening (pure: bytes in, bytes out).
+//! - [`mod@file`]: one age-encrypted file per secret; opens files, asks `support::seal` to decrypt and `value` whether the text is fit.
 //! - [`value`]: what may be a secret's value (pure).
 //! - [`mod@vault`]: one Vault token for each run, wrapped; [`policies`]: what must stand in Vault for that.
 //!
@@ -10,7 +9,6 @@
 pub mod file;
 pub mod none;
 pub mod policies;
-pub mod seal;
 pub mod value;
 pub mod vault;
 
@@ -26,8 +24,8 @@ use crate::runner::envelope::Handover;
 use crate::support::checkup::Finding;
 use crate::support::ids::{RunId, SecretName};
 
+pub use crate::support::seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
 pub use file::FileProvider;
-pub use seal::{GeneratedIdentity, SealError, generate_identity, seal_for};
 pub use vault::VaultProvider;
 
 /// Whether a secret can be granted, told without reading its value.

@@ -2,30 +2,23 @@
 
 use secrecy::SecretString;
 
+use crate::runner::redact;
+
 /// The longest value, in bytes, after the trailing newline is gone. An environment variable holds at most 128 KiB on Linux.
 pub const MAX_BYTES: usize = 64 * 1024;
-
-/// The shortest value, in characters: anything shorter cannot be masked in a log without masking half of the log (50-lifecycle).
-pub const MIN_CHARS: usize = 6;
 
 /// Why a text cannot be a secret's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// Nothing but white space.
-    #[error("it is empty")]
-    Empty,
-    /// Fewer than [`MIN_CHARS`].
-    #[error("it is shorter than {MIN_CHARS} characters, too short to be masked in logs")]
-    TooShort,
+    /// It cannot be kept out of a log.
+    #[error(transparent)]
+    Unmaskable(#[from] redact::Unfit),
     /// More than [`MAX_BYTES`].
     #[error("it is longer than 64 KiB")]
     TooLong,
     /// An environment variable is text.
     #[error("it is not UTF-8 text")]
     NotUtf8,
-    /// An environment variable ends at the first NUL: the formula would get a part of it.
-    #[error("it holds a NUL byte")]
-    Nul,
 }
 
 /// Takes `plain` as a value, without its one trailing newline (`\n` or `\r\n`): files made by `echo … | age` have one, and
@@ -35,16 +28,8 @@ pub fn fit(plain: &[u8]) -> Result<SecretString, Unfit> {
     if value.len() > MAX_BYTES {
         return Err(Unfit::TooLong);
     }
-    if value.contains(&0) {
-        return Err(Unfit::Nul);
-    }
     let text = std::str::from_utf8(value).map_err(|_| Unfit::NotUtf8)?;
-    if text.trim().is_empty() {
-        return Err(Unfit::Empty);
-    }
-    if text.chars().count() < MIN_CHARS {
-        return Err(Unfit::TooShort);
-    }
+    redact::fit::fit(text)?;
     // From a slice, so that the copy has its exact size at once: growing or shrinking would leave one behind that is not wiped.
     Ok(SecretString::from(text))
 }
@@ -79,13 +64,11 @@ mod tests {
     #[test]
     fn what_cannot_be_masked_or_handed_over_is_refused() {
         for (plain, why) in [
-            (&b""[..], Unfit::Empty),
-            (b"\n", Unfit::Empty),
-            (b"         ", Unfit::Empty),
-            (b"12345\n", Unfit::TooShort),
-            ("äöüäö".as_bytes(), Unfit::TooShort),
+            (&b"\n"[..], redact::Unfit::Empty.into()),
+            (b"12345\n", redact::Unfit::Short.into()),
+            (b" 12345  ", redact::Unfit::Short.into()),
+            (b"secret\0tail", redact::Unfit::Nul.into()),
             (b"secret\xff", Unfit::NotUtf8),
-            (b"secret\0tail", Unfit::Nul),
         ] {
             assert_eq!(text_of(plain), Err(why), "{plain:?}");
         }
@@ -107,7 +90,7 @@ mod tests {
             if let Ok(value) = text_of(&plain) {
                 let rest = plain.strip_prefix(value.as_bytes()).unwrap();
                 prop_assert!(matches!(rest, b"" | b"\n" | b"\r\n"));
-                prop_assert!(value.chars().count() >= MIN_CHARS);
+                prop_assert_eq!(redact::fit::fit(&value), Ok(()));
             }
         }
     }

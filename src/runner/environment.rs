@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 
 use super::envelope::{Envelope, Secrets};
 use super::redact::Unfit;
-use super::redact::registry::fit;
+use super::redact::fit::fit;
 use crate::support::ids::SecretName;
 
 /// Where programs are looked for, `bash` included.

@@ -1,7 +1,7 @@
 //! The runner from its first instruction to its exit code: envelope, checks, directory, fence, grant, formula, events.
 
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use super::emit::Emitter;
 use super::envelope::{Envelope, FormulaKind, Handover, Secrets};
@@ -19,12 +20,13 @@ use super::fence::{self, FenceError};
 use super::formula::{EXIT_CANCELLED, Ears, Formula, watch};
 use super::grant::{self, NotOpened};
 use super::pump::{self, Shared};
-use super::redact::{Registry, Unfit};
+use super::redact::{Registry, RegistryError};
 use super::wire::EnvelopeError;
 use super::workdir::{Workdir, WorkdirError};
 use super::{processes, redact_socket};
 use crate::support::chain;
 use crate::support::clock::SystemClock;
+use crate::support::seal::Identities;
 
 /// Where the envelope comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct RunnerOptions {
     pub workdir: PathBuf,
     /// The marker file of the fence; its folder exists.
     pub fence: PathBuf,
+    /// The age identity that opens the envelope; none: it comes in the clear.
+    pub identity: Option<PathBuf>,
     /// Where the events are kept besides standard output; its folder exists.
     pub events: Option<PathBuf>,
     /// Whether standard output is read by something that loses what was written just before the end.
@@ -59,6 +63,9 @@ pub enum Output {
     Lossy,
 }
 
+/// The largest identity file that is read.
+const MAX_IDENTITY: usize = 64 * 1024;
+
 /// How long a lossy log has for the last lines.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -71,12 +78,18 @@ enum NotBegun {
         #[source]
         source: io::Error,
     },
+    #[error("the age identity {} cannot be read", path.display())]
+    Identity {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error("a secret cannot be kept out of the log")]
-    Secret(#[source] Unfit),
+    Secret(#[source] RegistryError),
     #[error("`{name}` is an agent formula; this runner runs mechanical formulas only")]
     Agent { name: String },
     #[error("the events file {} cannot be opened", path.display())]
@@ -104,9 +117,10 @@ enum NotBegun {
 impl NotBegun {
     fn exit(&self) -> ReservedExit {
         match self {
-            Self::Open { .. } | Self::Envelope(_) | Self::Environment(EnvironmentError::Variable { .. }) => {
-                ReservedExit::BadEnvelope
-            }
+            Self::Open { .. }
+            | Self::Identity { .. }
+            | Self::Envelope(_)
+            | Self::Environment(EnvironmentError::Variable { .. }) => ReservedExit::BadEnvelope,
             Self::Environment(_) | Self::Secret(_) | Self::Grant(NotOpened::Unfit(_)) => ReservedExit::SecretMissing,
             Self::Grant(NotOpened::Grant(stop)) => stop.exit(),
             Self::Fence(FenceError::Lost { .. }) => ReservedExit::FenceLost,
@@ -155,7 +169,7 @@ fn keep_events(options: &RunnerOptions, emitter: &Emitter) -> Result<(), NotBegu
 
 fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) -> Result<i32, NotBegun> {
     processes::take_charge().map_err(system("taking charge of the run's processes"))?;
-    let mut envelope = read(&options.envelope)?;
+    let mut envelope = read(options)?;
     if envelope.kind == FormulaKind::Agent {
         return Err(NotBegun::Agent { name: envelope.formula.to_string() });
     }
@@ -176,14 +190,25 @@ fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) 
     runtime.map_err(system("preparing to watch the formula"))?.block_on(begin)
 }
 
-fn read(source: &Source) -> Result<Envelope, NotBegun> {
-    match source {
-        Source::Stdin => Ok(Envelope::read_handover(io::stdin().lock())?),
+fn read(options: &RunnerOptions) -> Result<Envelope, NotBegun> {
+    let source: Box<dyn Read> = match &options.envelope {
+        Source::Stdin => Box::new(io::stdin().lock()),
         Source::File(path) => {
-            let file = File::open(path).map_err(|source| NotBegun::Open { path: path.clone(), source })?;
-            Ok(Envelope::read_handover(file)?)
+            Box::new(File::open(path).map_err(|source| NotBegun::Open { path: path.clone(), source })?)
         }
+    };
+    match &options.identity {
+        None => Ok(Envelope::read_handover(source)?),
+        Some(path) => Ok(Envelope::read_sealed_handover(source, &identities(path)?)?),
     }
+}
+
+fn identities(path: &Path) -> Result<Identities, NotBegun> {
+    let failed = |source| NotBegun::Identity { path: path.to_owned(), source };
+    let mut text = Zeroizing::new(String::with_capacity(MAX_IDENTITY));
+    File::open(path).and_then(|file| file.take(MAX_IDENTITY as u64).read_to_string(&mut text)).map_err(failed)?;
+    let no_key = |line| failed(io::Error::other(format!("line {line} is no age key (0: there is none at all)")));
+    Identities::parse(&text).map_err(no_key)
 }
 
 /// What must not be printed from the first moment on.

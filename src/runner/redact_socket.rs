@@ -73,7 +73,7 @@ fn receive(client: &mut UnixStream, registry: &Registry) -> Result<(), String> {
     if !is_label(name) {
         return Err("the name must be 1 to 64 of A-Z a-z 0-9 _ - .".to_owned());
     }
-    registry.add(name, SecretString::from(value)).map_err(|error| error.to_string())
+    registry.add(name, SecretString::from(value)).map_err(|error| crate::support::chain::words(&error))
 }
 
 fn is_label(name: &str) -> bool {
@@ -118,7 +118,7 @@ mod tests {
         add(&socket, "MINTED", b"minted-value\n").unwrap();
         assert!(!Arc::ptr_eq(&before, &registry.patterns()));
         for (name, value, words) in [
-            ("A", &b"tiny"[..], "4 characters"),
+            ("A", &b"tiny"[..], "shorter than 6 characters"),
             ("a b", b"long enough", "the name must be"),
             ("A", b"\xff\xfe", "not UTF-8"),
         ] {

@@ -14,10 +14,12 @@ use zeroize::Zeroizing;
 
 use super::envelope::{Envelope, FormulaKind, Limits, PROTOCOL, Sealed};
 use crate::support::ids::{FormulaName, LaunchKey, MountName, RunId, sha256_hex};
+use crate::support::seal;
 use handover::{Given, Taken};
 
 mod error;
 mod handover;
+mod sealed;
 
 pub use error::EnvelopeError;
 
@@ -142,10 +144,12 @@ impl Envelope {
     /// Reads a document from `source` up to the largest size allowed, then as [`Envelope::from_handover`].
     ///
     /// # Errors
-    /// When it cannot be read or used.
+    /// When it cannot be read or used, or is encrypted.
     pub fn read_handover(source: impl Read) -> Result<Self, EnvelopeError> {
-        let mut bytes = Zeroizing::new(Vec::new());
-        source.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(EnvelopeError::Read)?;
+        let bytes = whole(source)?;
+        if seal::looks_sealed(&bytes) {
+            return Err(EnvelopeError::Sealed);
+        }
         Self::from_handover(&bytes)
     }
 
@@ -188,6 +192,12 @@ impl Envelope {
             traceparent: document.traceparent,
         })
     }
+}
+
+fn whole(source: impl Read) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    source.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(EnvelopeError::Read)?;
+    Ok(bytes)
 }
 
 fn plain(file: &Sealed) -> File {

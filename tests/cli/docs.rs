@@ -11,7 +11,7 @@ use dispatch::config::keys::{Key, keys};
 use dispatch::config::{Config, Sources};
 
 /// Flags that set no key, each with its reason.
-const FLAG_ONLY: [(&str, &str); 16] = [
+const FLAG_ONLY: [(&str, &str); 17] = [
     ("config", "it says where the keys are"),
     ("output", "a matter of this one call"),
     ("color", "a matter of this one call"),
@@ -28,6 +28,7 @@ const FLAG_ONLY: [(&str, &str); 16] = [
     ("limit", "a matter of this one call"),
     ("follow", "a matter of this one call"),
     ("origin", "a matter of this one call"),
+    ("token-file", "who calls this once"),
 ];
 
 /// `--dir` of `man` and `demo`: a place for the output of one call.

@@ -54,7 +54,8 @@ fn garbage_is_collected_beside_a_dispatcher_and_what_runs_keeps_everything() {
     let serving = world.serve(&[]);
     let running = world.path("state/logs/hold-1@1.log");
     until("a part of a log", || fs::read_to_string(&running).is_ok_and(|log| log.lines().count() > 3).then_some(()));
-    until("a run to be over", || (world.run("ok-2@1")?.state.word() == "published").then_some(()));
+    let done = || world.run("ok-2@1").filter(|run| run.state.word() == "published" && run.grant.is_none());
+    until("a run to be over, and its grant taken back", || done().map(drop));
     let said = world.command("gc").output().unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     assert_eq!(said.status.code(), Some(0), "{text}");

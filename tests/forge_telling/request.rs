@@ -12,9 +12,14 @@ fn open_requests(world: &World) -> usize {
 #[test]
 fn a_request_is_followed_through_approval_and_merge_to_its_result() {
     let world = World::new();
-    world.configure("[telling]\nstatuses = true\n");
+    world.add("formulas/ship.sh", "echo \"shipped $DISPATCH_PARAM_TAG\"\n");
+    world.add("formulas/ship.meta.toml", "[[params]]\nname = 'tag'\n");
+    let (login, id) = (&world.approver.name, world.approver.id);
+    let approval =
+        format!("[approval]\nmode = 'pull_request'\nhigh.approvers = [{{ login = '{login}', id = {id} }}]\n");
+    world.configure(&format!("{approval}[telling]\nstatuses = true\n"));
     let serving = world.serve();
-    let line = ["request", "hello", "--context", "to see it", "--param", "greeting=hi", "--id", "hi-1", "--wait"];
+    let line = ["request", "ship", "--context", "to see it", "--param", "tag=v1", "--id", "ship-1", "--wait"];
     let asking = world.start_as(&world.author, &line);
     says(&asking, "opened #1");
     world.approve(1);
@@ -23,12 +28,12 @@ fn a_request_is_followed_through_approval_and_merge_to_its_result() {
     let ended = asking.end();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
     for words in
-        ["needs     to be merged", &format!("merged by {}", world.approver.name), "hi-1: succeeded", "succeeded"]
+        [&format!("needs     1 approval of: {login}"), &format!("merged by {login}"), "ship-1: succeeded", "succeeded"]
     {
         assert!(ended.said.contains(words), "{words}: {}", ended.said);
     }
-    let shown = world.call("logs hi-1").said;
-    assert!(shown.contains("hello from hi-1: hi"), "{shown}");
+    let shown = world.call("logs ship-1").said;
+    assert!(shown.contains("shipped v1"), "{shown}");
     let again = world.start_as(&world.author, &line[..8]).end();
     assert_eq!(again.status.code(), Some(3), "an id is used once: {}", again.said);
     stop(serving);

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -89,6 +90,12 @@ impl World {
         place
     }
 
+    /// Puts a file onto the primary branch.
+    pub(crate) fn add(&self, path: &str, text: &str) {
+        let body = json!({ "content": STANDARD.encode(text), "message": path, "branch": "main" });
+        self.repository.must("POST", &format!("/contents/{path}"), Some(&body));
+    }
+
     /// Files an action by a pull request of the author's; answers its number and head.
     pub(crate) fn file(&self, id: &str, text: &str) -> (u64, String) {
         let body = json!({ "content": STANDARD.encode(text), "message": id, "branch": "main", "new_branch": id });
@@ -103,19 +110,26 @@ impl World {
         self.approver.api.must("POST", &self.repository.path(&format!("/pulls/{number}/reviews")), Some(&body));
     }
 
-    /// Merges, once the forge has checked for conflicts; answers the merge commit.
+    /// Merges; answers the merge commit.
     pub(crate) fn merge(&self, number: u64) -> String {
+        self.merge_at(number).0
+    }
+
+    /// Merges, once the forge has checked for conflicts; answers the merge commit, and when it was asked for it with success.
+    pub(crate) fn merge_at(&self, number: u64) -> (String, Instant) {
         let (merge, pull) = (
             self.repository.path(&format!("/pulls/{number}/merge")),
             self.repository.path(&format!("/pulls/{number}")),
         );
-        until("the merge", || {
+        let asked = until("the merge", || {
+            let asked = Instant::now();
             let answer: Answer = self.approver.api.ask("POST", &merge, Some(&json!({ "Do": "merge" })));
-            (answer.status == 200).then_some(())
+            (answer.status == 200).then_some(asked)
         });
-        until("its commit", || {
+        let commit = until("its commit", || {
             self.approver.api.must("GET", &pull, None)["merge_commit_sha"].as_str().map(str::to_owned)
-        })
+        });
+        (commit, asked)
     }
 
     /// What stands under `context` on a commit, the newest: state and description.

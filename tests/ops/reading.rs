@@ -10,8 +10,11 @@ use crate::ops_repo::OpsRepo;
 
 const ACTIONS: &str = "vault/actions";
 
+/// The git that answers questions is kept however slow the machine is.
 async fn fetched(repo: &OpsRepo) -> (Mirror, CommitId) {
-    let mirror = Mirror::open(&OpsRepo::settings(&repo.bare().display().to_string()), &repo.state()).await.unwrap();
+    let settings = OpsRepo::settings(&repo.bare().display().to_string());
+    let deadlines = Deadlines { idle: std::time::Duration::from_secs(600), ..Deadlines::default() };
+    let mirror = Mirror::open_with(&settings, &repo.state(), deadlines).await.unwrap();
     let head = mirror.fetch().await.unwrap();
     (mirror, head)
 }

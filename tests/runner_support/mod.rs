@@ -137,6 +137,11 @@ impl Case {
         serde_json::from_slice(&self.envelope.to_handover().unwrap()).unwrap()
     }
 
+    /// The envelope, encrypted.
+    pub fn sealed_for(&self, recipient: &str) -> Vec<u8> {
+        self.envelope.to_sealed_handover(recipient).unwrap()
+    }
+
     pub fn run(&self) -> Finished {
         self.start().finish()
     }

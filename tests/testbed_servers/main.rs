@@ -1,6 +1,7 @@
 //! The testbed itself: that its servers answer, that tests do not see each other, and that nothing is left behind, whoever dies.
 //!
 //! - `servers`: the shared ones and a test's own. `proxy`: the faults. `endings`: Ctrl-C, kill -9, and what then still runs.
+//!   `build`: how the binaries are come by.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ mod fault_proxy;
 #[path = "../common/testbed.rs"]
 mod testbed;
 
+mod build;
 mod endings;
 mod proxy;
 mod servers;

@@ -110,6 +110,36 @@ fn a_private_nomad_survives_kill_9_with_its_data_and_ends_at_drop_with_its_tasks
 }
 
 #[test]
+fn a_private_nomad_takes_its_containers_with_it() {
+    let nomad = Testbed::get().private_nomad(&[]);
+    let config = json!({ "image": "dispatch-testbed-base:testbed", "network_mode": "none", "command": "sleep", "args": ["1000"] });
+    let task = json!({ "Name": "task", "Driver": "docker", "Config": config });
+    let groups = json!([{ "Name": "group", "Tasks": [task] }]);
+    nomad.api().must(
+        "POST",
+        "/v1/jobs",
+        Some(&json!({ "Job": { "ID": "box", "Type": "batch", "TaskGroups": groups } })),
+    );
+    let id = eventually("the container runs", SOON, || {
+        let allocations = nomad.api().must("GET", "/v1/job/box/allocations", None);
+        (allocations[0]["ClientStatus"] == json!("running")).then(|| allocations[0]["ID"].as_str().unwrap().to_owned())
+    });
+    let containers = || {
+        let mut docker = Command::new("docker");
+        docker.env("DOCKER_HOST", Testbed::get().variable("DOCKER_HOST")).args([
+            "ps",
+            "--all",
+            "--format",
+            "{{.Names}}",
+        ]);
+        String::from_utf8(docker.output().expect("docker").stdout).unwrap()
+    };
+    assert!(containers().contains(&id));
+    drop(nomad);
+    assert!(!containers().contains(&id));
+}
+
+#[test]
 fn a_client_of_its_own_joins_a_private_nomad_server() {
     let server = Testbed::get().private_nomad(&["--no-client"]);
     let client = Testbed::get().private_nomad(&["--server-of", server.folder.to_str().unwrap()]);

@@ -122,7 +122,7 @@ impl NomadBackend {
         }
         let mounts: Vec<&str> = envelope.mounts.keys().map(MountName::as_str).collect();
         Err(refused(format!(
-            "no job mounts {0} together: add `{0}` to backends.nomad.runner.mounts, then `dispatch jobs apply`",
+            "no job has the mounts {0}: add `{0}` to backends.nomad.runner.mounts, then `dispatch jobs apply`",
             mounts.join("+")
         )))
     }

@@ -7,6 +7,7 @@ mod protection;
 mod skeleton;
 mod target;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::args::InitArgs;
@@ -45,11 +46,21 @@ pub fn init(args: &InitArgs, invocation: &mut Invocation) -> Result<ExitCode, Cl
         interruptible(target.fill(&skeleton(&config.ops.actions), mode, &mut view))?;
     }
     if args.protect {
-        let wish = Wish { approvals: args.approvals, approvers: args.approvers.clone() };
+        let wish = Wish { approvals: args.approvals, approvers: approvers(args, &config) };
         interruptible(protect(&config, &wish, mode, &mut view))?;
     }
     invocation.output.say("ops.init", &view, |_| render::set_up(&view))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Those named on the command line, else those of the config.
+fn approvers(args: &InitArgs, config: &Config) -> Vec<String> {
+    if !args.approvers.is_empty() {
+        return args.approvers.clone();
+    }
+    let all = config.approval.medium.approvers.iter().chain(&config.approval.high.approvers);
+    let names: BTreeSet<String> = all.map(|approver| approver.login.clone()).collect();
+    names.into_iter().collect()
 }
 
 async fn protect(config: &Config, wish: &Wish, mode: Mode, view: &mut SetUpView) -> Result<(), CliError> {

@@ -95,12 +95,11 @@ async fn missing(
     let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
     let mut missing = Vec::new();
     for (file, entry) in files.iter().zip(mirror.lookup(base, &paths).await?) {
-        match entry {
-            Some(_) => view.kept.push(file.path.clone()),
-            None => {
-                view.created.push(file.path.clone());
-                missing.push(NewFile { path: file.path.clone(), bytes: file.text.clone().into_bytes() });
-            }
+        if entry.is_some() {
+            view.kept.push(file.path.clone());
+        } else {
+            view.created.push(file.path.clone());
+            missing.push(NewFile { path: file.path.clone(), bytes: file.text.clone().into_bytes() });
         }
     }
     Ok(missing)

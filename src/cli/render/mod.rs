@@ -1,12 +1,14 @@
 //! Views as text for people: pure functions from [`super::view`] to strings, each with its snapshot.
 //!
 //! - `runs`: `list`, `show`; `status`: `status`; `admission`: `explain`, `plan`; `result`: `once --action`; `upkeep`: `check`, `gc`,
-//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`; `filed`: `request`, `ops init`.
+//!   `audit verify`; `doctor`: `doctor`; `jobs`: `jobs`; `filed`: `request`, `ops init`;
+//!   `policies`: `policies`.
 
 mod admission;
 mod doctor;
 mod filed;
 mod jobs;
+mod policies;
 mod result;
 mod runs;
 mod status;
@@ -16,6 +18,7 @@ pub use admission::{explain, plan, round};
 pub use doctor::{doctor, findings};
 pub use filed::{filed, set_up};
 pub use jobs::jobs;
+pub use policies::{policies, policy_added};
 pub use result::result;
 pub use runs::{ending, history, list, show};
 pub use status::status;

@@ -134,8 +134,14 @@ mod tests {
 
     #[test]
     fn an_idle_status_is_short() {
-        let view =
-            StatusView { active: vec![], waiting: vec![], problems: vec![], outbox: OutboxView::default(), ..view() };
+        let view = StatusView {
+            active: vec![],
+            waiting: vec![],
+            problems: vec![],
+            outbox: OutboxView::default(),
+            alarms: BTreeMap::new(),
+            ..view()
+        };
         insta::assert_snapshot!(status(&view, at(60), Look::PLAIN));
     }
 

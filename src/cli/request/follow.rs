@@ -41,7 +41,7 @@ enum LookError {
 impl Follow {
     /// Waits for the end and says what happens on the way; the exit code is that of the end.
     pub(super) fn to_the_end(
-        self,
+        &self,
         mut view: FiledView,
         within: Option<Duration>,
         invocation: &mut Invocation,

@@ -4,6 +4,7 @@
 //! - [`hcl`]: what a policy asks for (pure); [`roles`]: the roles and their fields (pure).
 //! - [`apply`]: compares with a server, and writes.
 
+pub mod apply;
 pub mod hcl;
 pub mod roles;
 

@@ -32,7 +32,8 @@ impl VaultProvider {
             Look::Policy => self.policy().await,
             Look::Mount => self.mount().await,
             Look::Wrapping => self
-                .prove_wrapping_is_forced()
+                .proven
+                .get_or_try_init(|| self.prove_wrapping_is_forced())
                 .await
                 .map(|()| "a mint in the clear is refused by the server".to_owned()),
             Look::Role => self.prove_role().await.map(|()| {

@@ -123,11 +123,10 @@ impl Login {
     /// Renews `due`; where that is not possible, or the lease came out shorter, logs in anew. A token that was given is gone on with
     /// for as long as it lives.
     async fn refresh(&self, due: Held) -> Result<Held, LoginError> {
-        let renewed = match due.renewable {
-            true => due.session.renew_self().await,
-            false => return self.log_in().await,
-        };
-        match renewed {
+        if !due.renewable {
+            return self.log_in().await;
+        }
+        match due.session.renew_self().await {
             Ok(auth) if auth.lease_duration >= due.lease => Ok(held(due.session, due.lease, auth.lease_duration, true)),
             Ok(auth) => match self.log_in().await {
                 Ok(next) => Ok(next),

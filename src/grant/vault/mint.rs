@@ -13,7 +13,7 @@ use crate::grant::policies::policy_name;
 use crate::grant::{Ask, Grant, GrantError, GrantRecord, WrappingRecord};
 use crate::runner::envelope::{Handover, Opens, SecretPlace, Wrapped};
 use crate::support::chain;
-use crate::support::ids::{RunId, SecretName};
+use crate::support::ids::{RunId, SecretName, hex};
 use crate::vault::error::Effect;
 use crate::vault::kv::Current;
 use crate::vault::token::Mint;
@@ -140,7 +140,7 @@ impl VaultProvider {
         let content = Map::from_iter([("run".to_owned(), json!(run)), ("nonce".to_owned(), json!(nonce))]);
         let (content, seconds) = (&content, u64::from(self.settings.wrap_ttl_seconds));
         let wrapping = self.call(|session| async move { session.wrap(content.clone(), seconds).await }).await?;
-        let digest = Sha256::digest(nonce.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(nonce.as_bytes()));
         let record = GrantRecord {
             accessors: vec![wrapping.accessor.clone()],
             wrapping: Some(record_of(&wrapping, None, Some(digest))?),
@@ -188,7 +188,10 @@ impl VaultProvider {
         let path = &format!("auth/token/create/{}", self.settings.role);
         let body = &json!({ "policies": [PROBE], "ttl": format!("{PROBE_SECONDS}s") });
         match self.call(|session| async move { session.write(path, body.clone()).await }).await {
-            Err(Failure::Call(VaultError { why: Why::Denied { .. }, .. })) => Ok(self.trouble.clear()),
+            Err(Failure::Call(VaultError { why: Why::Denied { .. }, .. })) => {
+                self.trouble.clear();
+                Ok(())
+            }
             Err(failure) => Err(failure.into()),
             Ok(answer) => {
                 let accessor = answer.auth.map(|auth| auth.accessor);
@@ -254,7 +257,7 @@ fn nonce() -> Result<String, GrantError> {
     let mut bytes = [0_u8; 16];
     let random = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     match random {
-        Ok(16) => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        Ok(16) => Ok(hex(&bytes)),
         _ => Err(GrantError::Unavailable { detail: "the kernel gives no random bytes".to_owned() }),
     }
 }

@@ -29,7 +29,7 @@ use crate::support::checkup::Finding;
 use crate::support::http::Times;
 use crate::support::ids::SecretName;
 use crate::vault::kv::Current;
-use crate::vault::{Session, Settings, Trust, Vault, VaultError, Why};
+use crate::vault::{Session, Settings, SettingsError, Trust, Vault, VaultError, Why};
 use login::Login;
 use trouble::Trouble;
 
@@ -54,6 +54,19 @@ pub struct VaultProvider {
     trouble: Trouble,
 }
 
+/// A client for the server that is configured.
+///
+/// # Errors
+/// The address or the certificates cannot be used.
+pub fn client(settings: &Configured) -> Result<Vault, SettingsError> {
+    Vault::new(Settings {
+        addresses: std::slice::from_ref(&settings.address),
+        namespace: settings.namespace.as_deref(),
+        trust: Trust::System(settings.ca_cert.as_deref()),
+        times: TIMES,
+    })
+}
+
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -71,14 +84,7 @@ impl VaultProvider {
     /// # Errors
     /// [`GrantError::Misconfigured`]: the address or the certificates cannot be used.
     pub fn open(settings: &Configured) -> Result<Self, GrantError> {
-        let addresses = [settings.address.clone()];
-        let vault = Vault::new(Settings {
-            addresses: &addresses,
-            namespace: settings.namespace.as_deref(),
-            trust: Trust::System(settings.ca_cert.as_deref()),
-            times: TIMES,
-        });
-        let vault = vault.map_err(|error| GrantError::Misconfigured {
+        let vault = client(settings).map_err(|error| GrantError::Misconfigured {
             detail: crate::support::chain::words(&error),
             fix: "correct [secrets.vault]".to_owned(),
         })?;

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{KEEP, LogError, beside, marker, state_path};
 use crate::backend::Cursor;
-use crate::runner::event::{Event, Kind};
+use crate::runner::event::{Event, GRANT_OPENED, Kind, STARTED, WAITING};
 use crate::support::{durable, fault};
 
 /// After so many bytes of events the point to go on from is recorded anew. Far below what backends keep of a stream.
@@ -279,12 +279,12 @@ impl Progress {
                 }
                 self.bytes += (output.len() - before) as u64;
             }
-            Kind::Status { state, .. } if state == "started" => {
+            Kind::Status { state, .. } if state == STARTED => {
                 self.started += 1;
                 self.started_at.get_or_insert(event.t);
             }
-            Kind::Status { state, .. } if state == "grant_opened" => self.opened = true,
-            Kind::Status { state, .. } if state == "waiting_for_vault" => {}
+            Kind::Status { state, .. } if state == GRANT_OPENED => self.opened = true,
+            Kind::Status { state, .. } if state == WAITING => {}
             Kind::Status { state, .. } => self.stopped = Some(state),
             Kind::Error { message } => {
                 output.extend(format!("[runner: {message}]\n").bytes());

@@ -25,7 +25,7 @@ use secrecy::SecretString;
 use super::emit::Emitter;
 use super::envelope::{Opens, SecretPlace, Secrets, Wrapped};
 use super::event::{GRANT_OPENED, Kind};
-use super::redact::{Registry, Unfit};
+use super::redact::{Registry, RegistryError};
 use crate::support::http::Times;
 use crate::support::ids::SecretName;
 use crate::support::{chain, fault};
@@ -57,7 +57,7 @@ pub enum NotOpened {
     Grant(#[from] GrantStop),
     /// A value.
     #[error("what was granted cannot be kept out of the log")]
-    Unfit(#[from] Unfit),
+    Unfit(#[from] RegistryError),
 }
 
 /// Opens `wrapped` and answers its secrets: none where it holds a nonce. Says [`GRANT_OPENED`] when it is open.

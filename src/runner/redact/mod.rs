@@ -18,13 +18,15 @@
 //! amid other data, up to 4 bits at each end are shared with its neighbours and stay. Redaction guards against accidents; a
 //! formula that means to give a secret away is stopped by review, not by this.
 
+pub mod fit;
 mod forms;
 pub mod patterns;
 pub mod registry;
 pub mod stream;
 
+pub use fit::Unfit;
 pub use patterns::Patterns;
-pub use registry::{Registry, Unfit};
+pub use registry::{Registry, RegistryError};
 pub use stream::Redactor;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{OLDEST, PROTOCOL};
+use crate::support::seal::{OpenError, SealError};
 
 /// Why a document is not an envelope that this build can use.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,18 @@ pub enum EnvelopeError {
         /// The path.
         path: String,
     },
+    /// It is encrypted, and there is nothing to open it with.
+    #[error("the envelope is encrypted, and this runner was given no --identity to open it with")]
+    Sealed,
+    /// It is not encrypted, although it should be: somebody may have read it on its way, or put it in place of the real one.
+    #[error("the envelope is not encrypted, although this runner was given an --identity to open it with")]
+    NotSealed,
+    /// It does not open.
+    #[error("the envelope cannot be decrypted")]
+    Unseal(#[source] OpenError),
+    /// It could not be encrypted.
+    #[error("the envelope cannot be encrypted")]
+    Seal(#[source] SealError),
     /// Writing failed.
     #[error("the envelope cannot be written")]
     Write(#[source] io::Error),

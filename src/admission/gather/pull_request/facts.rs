@@ -121,6 +121,10 @@ impl Look<'_> {
     /// Whoever wrote or committed a part of the request: the users by the forge's list, which must hold every commit that git
     /// knows of, and the e-mails by the commits themselves.
     async fn people(&self, number: PullNumber, span: &Span<'_>, commits: &[RequestCommit]) -> Result<People, String> {
+        // Its branch took commits of the primary branch over, which are nobody's here; it is refused for that, whoever approved.
+        if span.own == Ownership::Elsewhere {
+            return Ok(People::default());
+        }
         let written = self.requests.mirror.written(span.before.as_ref(), span.head).await.map_err(unread)?;
         if let Some(missing) = written.iter().find(|written| !span.listed.contains(&written.commit)) {
             return Err(format!(

@@ -130,7 +130,6 @@ impl Known {
 }
 
 /// Why something could not be read, in words.
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn unread<E: std::error::Error>(error: E) -> String {
     chain::words(&error)
 }

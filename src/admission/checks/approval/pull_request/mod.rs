@@ -7,6 +7,8 @@
 
 mod approvals;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 

@@ -1,4 +1,5 @@
-//! age: making identities, sealing values and opening them. Bytes in, bytes out; files are the business of `file`.
+//! age: making identities, sealing bytes and opening them: values in the files of the `file` provider, envelopes on their way to
+//! a runner. Bytes in, bytes out; files are the business of those who have them.
 //!
 //! Only X25519 recipients (`age1…`), in binary or armored files: what `age -r RECIPIENT -o NAME.enc` makes.
 
@@ -9,8 +10,6 @@ use age::x25519;
 use age::{DecryptError, Decryptor, Encryptor};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
-
-use super::value::MAX_BYTES;
 
 /// What every binary age file begins with.
 const BINARY_HEADER: &[u8] = b"age-encryption.org/v1\n";
@@ -72,7 +71,10 @@ pub fn generate_identity() -> GeneratedIdentity {
     GeneratedIdentity { recipient, file: SecretString::from(file) }
 }
 
-/// Encrypts `value` to `recipient` (`age1…`), as a binary age file. Whether the value is fit to be granted is not asked here.
+/// Encrypts `value` to `recipient` (`age1…`), as a binary age file. Whether a value is fit to be granted is not asked here.
+///
+/// # Errors
+/// Not a recipient, or age refuses.
 pub fn seal_for(recipient: &str, value: &[u8]) -> Result<Vec<u8>, SealError> {
     let parsed: x25519::Recipient =
         recipient.parse().map_err(|why| SealError::Recipient { recipient: recipient.to_owned(), why })?;
@@ -89,13 +91,16 @@ pub fn looks_sealed(head: &[u8]) -> bool {
     head.starts_with(BINARY_HEADER) || head.starts_with(ARMORED_HEADER)
 }
 
-/// The identities that open a provider's files. Not `Debug`: it holds private keys.
-pub(super) struct Identities(Vec<x25519::Identity>);
+/// The identities that open what was sealed for one of them. Not `Debug`: it holds private keys.
+pub struct Identities(Vec<x25519::Identity>);
 
 impl Identities {
     /// Reads an identity file: lines of `AGE-SECRET-KEY-…`, empty lines and comments. The error is the number of the first line
     /// that is none of these, or 0 when there is no key at all; never the line.
-    pub(super) fn parse(text: &str) -> Result<Self, usize> {
+    ///
+    /// # Errors
+    /// As said.
+    pub fn parse(text: &str) -> Result<Self, usize> {
         let mut keys = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -106,9 +111,12 @@ impl Identities {
         if keys.is_empty() { Err(0) } else { Ok(Self(keys)) }
     }
 
-    /// Decrypts `sealed`. At most one byte more than the longest value and its newline is returned, so that the caller sees that
-    /// it is too long without holding all of it.
-    pub(super) fn open(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    /// Decrypts `sealed`. At most `most` bytes are returned: one more than the caller can use, so that it sees that it is too much
+    /// without holding all of it.
+    ///
+    /// # Errors
+    /// Why it does not open.
+    pub fn open(&self, sealed: &[u8], most: usize) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         if !looks_sealed(sealed) {
             return Err(OpenError::NotAge);
         }
@@ -117,9 +125,8 @@ impl Identities {
             return Err(OpenError::Passphrase);
         }
         let reader = decryptor.decrypt(self.0.iter().map(|key| key as &dyn age::Identity)).map_err(|e| cause(&e))?;
-        // Room for all that can come: a vector that grows leaves copies behind that are not wiped.
-        let most = MAX_BYTES + 3;
-        let mut plain = Zeroizing::new(Vec::with_capacity(most + 1));
+        // Room for all that can come, which is less than is sealed: a vector that grows leaves copies behind that are not wiped.
+        let mut plain = Zeroizing::new(Vec::with_capacity(most.min(sealed.len()) + 1));
         reader.take(most as u64).read_to_end(&mut plain).map_err(|_| OpenError::Damaged)?;
         Ok(plain)
     }
@@ -152,7 +159,7 @@ mod tests {
     }
 
     fn open(keys: &Identities, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        keys.open(sealed).map(|plain| plain.to_vec())
+        keys.open(sealed, 4096).map(|plain| plain.to_vec())
     }
 
     #[test]
@@ -184,6 +191,13 @@ mod tests {
         assert_eq!(open(&keys, &by_passphrase), Err(OpenError::Passphrase));
         assert_eq!(open(&keys, &sealed[..sealed.len() - 1]), Err(OpenError::Damaged));
         assert_eq!(open(&keys, BINARY_HEADER), Err(OpenError::Damaged));
+    }
+
+    #[test]
+    fn no_more_is_opened_than_the_caller_can_use() {
+        let (recipient, keys) = identity();
+        let sealed = seal_for(&recipient, &[7; 1000]).unwrap();
+        assert_eq!(keys.open(&sealed, 10).unwrap().as_slice(), [7; 10]);
     }
 
     #[test]

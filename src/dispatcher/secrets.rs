@@ -1,0 +1,68 @@
+//! Which secret provider the config means, and whether it goes together with the backends.
+
+use std::sync::Arc;
+
+use super::start::StartError;
+use crate::backend::{Backend, Channel};
+use crate::config::Config;
+use crate::grant::none::NoSecrets;
+use crate::grant::{Delivery, FileProvider, GrantError, SecretProvider, VaultProvider};
+use crate::support::checkup::{Finding, Standing};
+
+/// Where secrets come from.
+///
+/// # Errors
+/// The provider cannot be set up, or two are configured.
+pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
+    let wrong = |evidence: String, fix: &str| {
+        let findings = vec![Finding::bad(Standing::Wrong, "secrets", evidence, fix)];
+        StartError::Dependencies { findings }
+    };
+    match (&config.secrets.vault, &config.secrets.file) {
+        (Some(_), Some(_)) => {
+            let words = "two secret providers are configured, [secrets.vault] and [secrets.file]";
+            Err(wrong(words.to_owned(), "keep one of them"))
+        }
+        (Some(settings), None) => match VaultProvider::open(settings) {
+            Ok(provider) => Ok(Arc::new(provider)),
+            Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, &fix)),
+            Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]")),
+        },
+        (None, Some(settings)) => Ok(Arc::new(FileProvider::open(settings))),
+        (None, None) => Ok(Arc::new(NoSecrets)),
+    }
+}
+
+/// Values may not travel where others can read what is handed over.
+pub(super) fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
+    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
+    exposed.then(|| {
+        let subject = format!("secrets: handed over on {}", backend.name());
+        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
+        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    fn config(text: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("dispatch.toml"), format!("ops.remote = \"/srv/ops.git\"\n{text}")).unwrap();
+        let sources = Sources { working_directory: folder.path().to_owned(), ..Sources::default() };
+        Config::load(&sources).unwrap().config
+    }
+
+    #[test]
+    fn the_provider_is_the_one_that_is_configured() {
+        let vault = "[secrets.vault]\naddress = \"http://127.0.0.1:8200\"\ntoken_file = \"token\"\n";
+        let file = "[secrets.file]\ndirectory = \"s\"\nidentity = \"k\"\n";
+        let name = |text: &str| secrets(&config(text)).unwrap().name();
+        assert_eq!([name(""), name(vault), name(file)], ["none", "vault", "file"]);
+        let mut both = config(vault);
+        both.secrets.file = config(file).secrets.file;
+        assert!(matches!(secrets(&both), Err(StartError::Dependencies { .. })));
+    }
+}
