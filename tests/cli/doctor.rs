@@ -31,7 +31,7 @@ fn a_setup_that_works_is_all_good_and_nothing_of_it_is_changed() {
 #[test]
 fn beside_a_running_dispatcher_it_says_who_serves_and_disturbs_nobody() {
     let world = OpsWorld::new("");
-    let mut serving = world.command("run").stderr(Stdio::null()).spawn().unwrap();
+    let mut serving = world.command("run").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let patience = Instant::now() + Duration::from_secs(30);
     while world.call("status").code != Some(0) {
         assert!(Instant::now() < patience, "the dispatcher does not serve");
