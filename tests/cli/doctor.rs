@@ -7,7 +7,7 @@ use crate::ops_world::OpsWorld;
 use crate::world::{Answer, World};
 
 fn finding<'a>(json: &'a serde_json::Value, subject: &str) -> &'a serde_json::Value {
-    let findings = json["data"]["findings"].as_array().unwrap();
+    let findings = json.pointer("/data/findings").and_then(serde_json::Value::as_array).unwrap();
     findings.iter().find(|finding| finding["subject"] == subject).unwrap_or_else(|| panic!("{subject}: {json}"))
 }
 
