@@ -82,6 +82,15 @@ pub fn take(path: &Path, who: &str) -> Result<(), FenceError> {
     })
 }
 
+/// Whether an earlier execution has been here: for one that comes later in the same place, and finds that one's directory too.
+/// Only [`take`] decides.
+///
+/// # Errors
+/// [`FenceError::Lost`] where the marker is there.
+pub fn look(path: &Path) -> Result<(), FenceError> {
+    if path.exists() { Err(FenceError::Lost { path: path.to_owned(), by: holder(path) }) } else { Ok(()) }
+}
+
 /// Closes the fence for good, unless a run has taken it. May be called again: it answers the same.
 ///
 /// A marker whose content cannot be read or is empty (its maker was stopped between making and writing it) counts as a run's,

@@ -174,6 +174,7 @@ fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) 
         return Err(NotBegun::Agent { name: envelope.formula.to_string() });
     }
     let fence = std::path::absolute(&options.fence).map_err(system("finding the current directory"))?;
+    fence::look(&fence)?;
     environment::check(&envelope)?;
     // Taken out, so that what opens a grant does not lie in memory for as long as the formula runs.
     let handover = std::mem::replace(&mut envelope.handover, Handover::Values(Secrets::new()));
