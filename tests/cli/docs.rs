@@ -11,7 +11,7 @@ use dispatch::config::keys::{Key, keys};
 use dispatch::config::{Config, Sources};
 
 /// Flags that set no key, each with its reason.
-const FLAG_ONLY: [(&str, &str); 17] = [
+const FLAG_ONLY: [(&str, &str); 29] = [
     ("config", "it says where the keys are"),
     ("output", "a matter of this one call"),
     ("color", "a matter of this one call"),
@@ -29,6 +29,18 @@ const FLAG_ONLY: [(&str, &str); 17] = [
     ("follow", "a matter of this one call"),
     ("origin", "a matter of this one call"),
     ("token-file", "who calls this once"),
+    ("approvals", "what this one call sets up"),
+    ("approver", "what this one call sets up"),
+    ("context", "what this one call requests"),
+    ("id", "what this one call requests"),
+    ("mount", "what this one call requests"),
+    ("param", "what this one call requests"),
+    ("protect", "what this one call sets up"),
+    ("remote", "what this one call sets up"),
+    ("secret", "what this one call requests"),
+    ("timeout", "what this one call requests"),
+    ("title", "what this one call requests"),
+    ("wait", "what this one call requests"),
 ];
 
 /// `--dir` of `man` and `demo`: a place for the output of one call.
