@@ -99,12 +99,16 @@ fn every_step_of_a_run_is_told_in_its_order() {
         "begins",
         "ended with exit code 0",
         "its result is recorded",
-        "its result is published",
         "its grant is taken back",
+        "its result is published",
     ];
+    let mut told: Vec<&str> = told.into_iter().map(str::trim_start).collect();
+    // The grant is taken back beside the publication: either may be first.
+    let settled = told.len().saturating_sub(2);
+    told[settled..].sort_unstable();
     assert_eq!(told.len(), order.len(), "{said}");
     for (told, expected) in told.iter().zip(order) {
-        assert!(told.trim_start().starts_with(expected), "{told} is not {expected}…\n{said}");
+        assert!(told.starts_with(expected), "{told} is not {expected}…\n{said}");
     }
 }
 
