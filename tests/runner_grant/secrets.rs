@@ -35,9 +35,9 @@ fn a_secret_whose_field_is_missing_empty_short_or_no_text_is_named() {
     let cases: [(Value, &str); 8] = [
         (json!({}), "no field of that name"),
         (json!({ "Value": "long enough" }), "field `value`"),
-        (json!({ "value": "" }), "the value is empty"),
-        (json!({ "value": " \n" }), "the value is empty"),
-        (json!({ "value": "abc" }), "3 characters"),
+        (json!({ "value": "" }), "it is empty"),
+        (json!({ "value": " \n" }), "it is empty"),
+        (json!({ "value": "abc" }), "shorter than 6 characters"),
         (json!({ "value": 12_345_678_901_234_567_890_u64 }), "a number"),
         (json!({ "value": null }), "null"),
         (json!({ "value": { "a": "long enough" } }), "a list or an object"),

@@ -25,8 +25,9 @@ impl Bed {
     fn up(arguments: &[&str]) -> Self {
         let parent = tempfile::Builder::new().prefix("bed").tempdir().unwrap();
         let folder = parent.path().join("b");
-        let mut command = Command::new(script("up"));
-        command.args(arguments).arg(&folder).env("ONLY", "nomad vault").env_remove("DISPATCH_TESTBED");
+        // Where the tests run in the background, Ctrl-C is ignored, and a shell cannot change that for itself.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(script("up")).args(arguments).arg(&folder).env("ONLY", "nomad vault").env_remove("DISPATCH_TESTBED");
         let up = command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
         Self { up, folder, _parent: parent }
     }

@@ -34,7 +34,9 @@ impl SegmentWriter {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        let size = self.starts.last().map_or(0, |start| self.at - start) + bytes.len() as u64;
+        // Between two segments there is none that could be too long: a write that ended at the end of a line began no other.
+        let begun = self.open.as_ref().and(self.starts.last()).map_or(0, |start| self.at - start);
+        let size = begun + bytes.len() as u64;
         let cut = match bytes.iter().rposition(|byte| *byte == b'\n') {
             Some(newline) if size >= SEGMENT => newline + 1,
             // A line without an end must not make a segment without an end.
@@ -190,6 +192,19 @@ mod tests {
         assert!(missing >= 60 << 20, "{missing}");
         let at_the_end = drain(folder.path(), total as u64 - 65_536, Writer::Gone);
         assert_eq!(at_the_end, (line, 0));
+    }
+
+    #[test]
+    fn a_stream_that_fits_into_the_segments_that_are_kept_is_whole_also_where_each_write_ends_with_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = SegmentWriter::new(folder.path());
+        let lines = [vec![b'x'; 1023], vec![b'\n']].concat().repeat(64);
+        let total = 36 << 20;
+        for _ in 0..total / lines.len() {
+            writer.write(&lines);
+        }
+        let (read, missing) = drain(folder.path(), 0, Writer::Gone);
+        assert_eq!((read.len(), missing), (total, 0));
     }
 
     #[test]
