@@ -87,13 +87,11 @@ pub(super) async fn start(
             StartError::Journal(_) => {
                 (Kind::Failed, "the journal needs a directory that can be written to, and this version or a later one")
             }
+            StartError::Forge(_) => (Kind::Usage, "check `[forge]` in the configuration"),
             StartError::Nomad(_) => (
                 Kind::Failed,
                 "check `[backends.nomad]`; `dispatch config show --origin` says where each value comes from",
             ),
-            StartError::Forge(_) => {
-                (Kind::Failed, "check `[forge]`; `dispatch config show --origin` says where each value comes from")
-            }
             StartError::Ops(_) => (
                 Kind::Unreachable,
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",

@@ -11,13 +11,13 @@ use crate::support::checkup::{Finding, Standing};
 /// Where `name` stands in the `PATH` of this process, by which it is started.
 pub fn program(name: &str) -> Finding {
     let subject = format!("tools: {name}");
-    match super::git::find_program(name) {
-        Some(place) => Finding::good(subject, place.display().to_string()),
-        None => {
-            let evidence = format!("no `{name}` in PATH");
-            Finding::bad(Standing::Wrong, subject, evidence, "install it, or set PATH where dispatch is started")
-        }
-    }
+    super::git::find_program(name).map_or_else(
+        || {
+            let fix = "install it, or set PATH where dispatch is started";
+            Finding::bad(Standing::Wrong, subject.clone(), format!("no `{name}` in PATH"), fix)
+        },
+        |place| Finding::good(subject.clone(), place.display().to_string()),
+    )
 }
 
 /// What an error in the words of `subject` says of the ops repo.

@@ -7,7 +7,7 @@ use crate::ops_world::OpsWorld;
 use crate::world::{Answer, World};
 
 fn finding<'a>(json: &'a serde_json::Value, subject: &str) -> &'a serde_json::Value {
-    let findings = json["data"]["findings"].as_array().unwrap();
+    let findings = json.pointer("/data/findings").and_then(serde_json::Value::as_array).unwrap();
     findings.iter().find(|finding| finding["subject"] == subject).unwrap_or_else(|| panic!("{subject}: {json}"))
 }
 
@@ -31,7 +31,7 @@ fn a_setup_that_works_is_all_good_and_nothing_of_it_is_changed() {
 #[test]
 fn beside_a_running_dispatcher_it_says_who_serves_and_disturbs_nobody() {
     let world = OpsWorld::new("");
-    let mut serving = world.command("run").stderr(Stdio::null()).spawn().unwrap();
+    let mut serving = world.command("run").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let patience = Instant::now() + Duration::from_secs(30);
     while world.call("status").code != Some(0) {
         assert!(Instant::now() < patience, "the dispatcher does not serve");

@@ -1,8 +1,9 @@
 //! The shipped jobs and policies in a real Nomad, through the shipped binary.
 //!
 //! `registering`: `dispatch jobs`. `rights`: the policies suffice, and nothing in them is spare. `drivers`: an action of the ops repo runs
-//! under docker, with the image that `jobs/build-image` makes, and under raw_exec, with a mount each.
+//! under docker, with the image that `jobs/build-image` makes, and under `raw_exec`, with a mount each.
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -6,6 +6,7 @@
 //! - `login`: the ways to log in, and renewal.
 
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

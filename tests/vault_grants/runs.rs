@@ -50,7 +50,7 @@ fn a_run_has_exactly_the_secrets_it_names_and_its_token_is_dead_afterwards() {
 /// Plain, in base64 in each alignment, and in hex.
 fn holds_canary(bytes: &[u8]) -> bool {
     use base64::Engine as _;
-    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let mut forms = vec![CANARY.to_owned(), hex];
     for shift in 0..3 {
         let shifted = format!("{}{CANARY}", "x".repeat(shift));

@@ -278,7 +278,7 @@ fn exit(end: &TaskEvent) -> (End, Option<String>) {
 
 /// Which resource, constraint or volume is missing, from the newest evaluation that says it.
 pub(super) fn why_unplaced(evaluations: &[Evaluation]) -> Option<String> {
-    let metric = evaluations.iter().filter_map(|one| one.failed.as_ref()?.values().next()).next()?;
+    let metric = evaluations.iter().find_map(|one| one.failed.as_ref()?.values().next())?;
     let names = |table: &Option<BTreeMap<String, u64>>| -> Vec<String> {
         table.iter().flatten().map(|(name, nodes)| format!("{name} ({nodes} nodes)")).collect()
     };

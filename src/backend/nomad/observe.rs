@@ -67,12 +67,12 @@ impl NomadBackend {
         cursor: &Cursor,
         news: &mpsc::Sender<Observation>,
     ) -> Result<Ended, BackendError> {
-        let (begun, mut began) = tokio::sync::watch::channel(None::<Begun>);
+        let (begun, mut beginning) = tokio::sync::watch::channel(None::<Begun>);
         let mut run = Run { backend: self, place, news, begun, seen: Look::default() };
         let mut log = Log::new(&self.client, &self.turns, cursor, news);
         let fate = {
             let listen = async {
-                if let Ok(found) = began.wait_for(Option::is_some).await.map(|found| found.clone())
+                if let Ok(found) = beginning.wait_for(Option::is_some).await.map(|found| found.clone())
                     && let Some(begun) = found
                 {
                     log.follow(&begun.allocation, &begun.task).await;
@@ -80,7 +80,7 @@ impl NomadBackend {
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                fate = run.to_its_end() => fate?,
+                fate = run.until_over() => fate?,
                 () = listen => Fate::unknown(),
             }
         };
@@ -103,7 +103,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_its_end(&mut self) -> Result<Fate, BackendError> {
+    async fn until_over(&mut self) -> Result<Fate, BackendError> {
         // Before the first look: what changes after it is told.
         let mut listener = self.backend.watch.listen(&self.place.job);
         let mut given_up: Option<String> = None;

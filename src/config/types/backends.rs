@@ -20,7 +20,7 @@ pub struct Mount {
     /// For Nomad: the host volume, which `dispatch jobs` lets the runs have read-only.
     #[serde(default)]
     pub nomad: Option<String>,
-    /// For Nomad: where a run finds it; `/mnt/<name>` where it is not set. With the driver raw_exec, which mounts nothing, the volume's
+    /// For Nomad: where a run finds it; `/mnt/<name>` where it is not set. With the driver `raw_exec`, which mounts nothing, the volume's
     /// directory on the clients.
     #[serde(default)]
     pub nomad_path: Option<String>,

@@ -1,4 +1,4 @@
-//! The table, row by row, on answers of a real Nomad 1.11.3 (raw_exec, and docker where it says so). The folder `fixtures` has them as
+//! The table, row by row, on answers of a real Nomad 1.11.3 (`raw_exec`, and docker where it says so). The folder `fixtures` has them as
 //! recorded, with the fields that nobody reads left out.
 
 use serde::Deserialize;

@@ -107,14 +107,14 @@ impl<'a> Log<'a> {
         let mut delays = RetryPolicy::FOLLOW.delays();
         while self.position.in_events_file.is_none() {
             let turns = self.turns;
-            let Some(_turn) = turns.take().await else { break };
+            let Some(turn) = turns.take().await else { break };
             match self.read(task, Reading::Following, Lines::from(&self.position)).await {
                 Ok(Read::Some) => delays = RetryPolicy::FOLLOW.delays(),
                 Ok(Read::Nothing) => {}
                 Ok(Read::Moved) => self.read_anew(task).await,
                 Err(error) => {
                     tracing::debug!(%error, allocation, "the log cannot be followed now");
-                    drop(_turn);
+                    drop(turn);
                     tokio::time::sleep(delays.next().unwrap_or(RetryPolicy::FOLLOW.cap)).await;
                 }
             }
@@ -167,7 +167,7 @@ impl<'a> Log<'a> {
     async fn read(&mut self, task: &str, reading: Reading, mut lines: Lines) -> Result<Read, ClientError> {
         let since = Instant::now();
         let allocation = self.position.allocation.clone();
-        let mut chunks = self.client.log(&allocation, task, lines.offset(), reading).await?;
+        let mut chunks = self.client.log(&allocation, task, lines.wanted(), reading).await?;
         let (mut frames, mut outcome) = (Frames::default(), Read::Nothing);
         while let Some(bytes) = chunks.next().await? {
             // What is no frame is the end of them.

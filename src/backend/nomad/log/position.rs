@@ -95,7 +95,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Goes on from `position`; ask the server for [`Lines::offset`].
+    /// Goes on from `position`; ask the server for [`Lines::wanted`].
     pub(super) fn from(position: &Position) -> Self {
         let state = if position.at == 0 { State::Reading } else { State::Checking };
         let next = if position.at == 0 {
@@ -113,7 +113,7 @@ impl Lines {
     }
 
     /// The offset to ask for.
-    pub(super) fn offset(&self) -> u64 {
+    pub(super) fn wanted(&self) -> u64 {
         self.next.at
     }
 

@@ -31,7 +31,7 @@ impl Kept {
 
     fn all(&self, lines: &mut Lines, position: &mut Position) -> Result<(String, u64), Moved> {
         let (mut text, mut dropped) = (String::new(), 0);
-        for frame in self.from(lines.offset()) {
+        for frame in self.from(lines.wanted()) {
             for piece in lines.take(frame)? {
                 match piece {
                     Piece::Lines(bytes, behind) => {
