@@ -144,7 +144,10 @@ impl VaultProvider {
     }
 
     async fn current(&self, secret: &SecretName) -> Result<Current, Failure> {
-        let (now, path) = (self.server_now().await?, format!("{}{secret}", self.site.prefix));
+        // The server tells whole seconds: what was deleted within the last one must not look as if that lay ahead.
+        let now = self.server_now().await?;
+        let now = now.saturating_add(Duration::from_secs(1)).unwrap_or(now);
+        let path = format!("{}{secret}", self.site.prefix);
         let (mount, path) = (&self.site.mount, &path);
         self.call(|session| async move { session.current_version(mount, path, now).await }).await
     }
