@@ -188,7 +188,7 @@ fn what_is_not_the_admitted_envelope_does_not_run() {
 fn a_secret_that_is_absent_short_or_misnamed_fails_before_anything_runs() {
     for (name, value, words) in [
         ("TOKEN", "", "TOKEN cannot be used"),
-        ("TOKEN", " \n ", "the value is empty"),
+        ("TOKEN", " \n ", "it is empty"),
         ("TOKEN", " abc ", "shorter than 6 characters"),
         ("TOKEN", "abc\0defgh", "NUL"),
         ("BASH_ENV", "long enough", "rename the secret"),
@@ -321,7 +321,9 @@ fn a_value_minted_by_the_formula_is_kept_out_of_the_log_from_then_on() {
     );
     let finished = Case::new(&script).run();
     assert_eq!(finished.lines(), ["min42ted-value before", "[redacted:MINTED] after", "[redacted:MINTED]K", "refused"]);
-    assert!(finished.logs("stderr").iter().any(|log| log["text"].as_str().unwrap().contains("shorter than 6 characters")));
+    assert!(
+        finished.logs("stderr").iter().any(|log| log["text"].as_str().unwrap().contains("shorter than 6 characters"))
+    );
 }
 
 #[test]

@@ -27,7 +27,13 @@ impl Bed {
         let folder = parent.path().join("b");
         // Where the tests run in the background, Ctrl-C is ignored, and a shell cannot change that for itself.
         let mut command = Command::new("env");
-        command.arg("--default-signal=INT").arg(script("up")).args(arguments).arg(&folder).env("ONLY", "nomad vault").env_remove("DISPATCH_TESTBED");
+        command
+            .arg("--default-signal=INT")
+            .arg(script("up"))
+            .args(arguments)
+            .arg(&folder)
+            .env("ONLY", "nomad vault")
+            .env_remove("DISPATCH_TESTBED");
         let up = command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
         Self { up, folder, _parent: parent }
     }
