@@ -1,9 +1,11 @@
-//! The Nomad backend against a real server, with the shipped binary as the runner under raw_exec. What a formula did is read from the
+//! The Nomad backend against a real server, with the shipped binary as the runner under `raw_exec`. What a formula did is read from the
 //! tally file that it writes itself.
 //!
 //! `world` is what each test stands on, `contract` what every backend must do, `checking` what it finds beforehand, `launching` how a
 //! launch stays one, `watching` how many are followed, `logs` what arrives of their output, `ends` how they end.
 #![allow(
+    clippy::print_stderr,
+    clippy::string_slice,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

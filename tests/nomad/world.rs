@@ -1,4 +1,4 @@
-//! A namespace with the shipped job registered for raw_exec, and a folder that formulas write to.
+//! A namespace with the shipped job registered for `raw_exec`, and a folder that formulas write to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With the shipped job, as raw_exec runs it.
+    /// With the shipped job, as `raw_exec` runs it.
     pub(crate) async fn new() -> Self {
         Self::with("").await
     }
