@@ -36,6 +36,7 @@ configure() {
       client: {
         enabled: $client, servers: (if $server then [] else [$join] end),
         cpu_total_compute: 1000000, memory_total_mb: 1000000, gc_max_allocs: 5000,
+        gc_disk_usage_threshold: 99, gc_inode_usage_threshold: 99,
         options: {
           "fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean,consul,vault,cni,bridge,plugins_cni",
           "driver.denylist": "java,qemu"
