@@ -158,10 +158,7 @@ fn nomad(draft: &mut Draft, sources: &Sources, keys: &[Key]) {
     let address = draft.get("backends.nomad.address").and_then(Value::as_str).unwrap_or_default();
     let at_home = set_to("NOMAD_ADDR").is_none_or(|home| host(home) == host(address));
     if set_to("NOMAD_TOKEN").is_some() && at_home && tokens.iter().all(|key| draft.get(key).is_none()) {
-        let name = "NOMAD_TOKEN";
-        let page = draft.add_page(Page::new("environment", name));
-        draft.place(tokens[1], page, 0..name.len(), Origin::Environment { name: name.to_owned() });
-        draft.set(tokens[1], json!(name));
+        variable(draft, "NOMAD_TOKEN", "backends.nomad.token_env", json!("NOMAD_TOKEN"));
     }
 }
 

@@ -91,6 +91,33 @@ fn the_forge_token_is_the_login_only_for_the_forge_itself() {
 }
 
 #[test]
+fn the_nomad_variables_hold_once_nomad_is_used_and_the_token_stays_with_its_server() {
+    let set = [
+        ("NOMAD_ADDR", "https://nomad.example:4646"),
+        ("NOMAD_TOKEN", "hunter2-token"),
+        ("NOMAD_NAMESPACE", "runs"),
+        ("NOMAD_TLS_SERVER_NAME", "server.global.nomad"),
+    ];
+    let shown = |config: &str| {
+        let answer = World::configured(config).call_with("config show --origin", &set);
+        assert!(!answer.all().contains("hunter2"), "the token itself is never shown");
+        answer.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let used = shown("[ops]\nremote = '/srv/ops.git'\n[backends]\ndefault = 'nomad'\n");
+    for line in [
+        "backends.nomad.address https://nomad.example:4646 environment NOMAD_ADDR",
+        "backends.nomad.token_env NOMAD_TOKEN environment NOMAD_TOKEN",
+        "backends.nomad.namespace runs environment NOMAD_NAMESPACE",
+        "backends.nomad.tls_server_name server.global.nomad environment NOMAD_TLS_SERVER_NAME",
+    ] {
+        assert!(used.contains(line), "{line}: {used}");
+    }
+    let elsewhere = shown("[ops]\nremote = '/srv/ops.git'\n[backends.nomad]\naddress = 'https://other.example:4646'\n");
+    assert!(!elsewhere.contains("NOMAD_TOKEN") && elsewhere.contains("https://other.example:4646"), "{elsewhere}");
+    assert!(!shown("[ops]\nremote = '/srv/ops.git'\n").contains("backends.nomad.address"));
+}
+
+#[test]
 fn a_warning_goes_to_stderr_and_stops_nothing() {
     let world = World::configured("[ops]\nremote = 'https://forge.example/ops.git'\n");
     let answer = world.call_with("config show", &[("DISPATCH_OPS_BRANHC", "x")]);

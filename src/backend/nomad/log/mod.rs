@@ -108,13 +108,18 @@ impl<'a> Log<'a> {
         while self.position.in_events_file.is_none() {
             let turns = self.turns;
             let Some(turn) = turns.take().await else { break };
-            match self.read(task, Reading::Following, Lines::from(&self.position)).await {
-                Ok(Read::Some) => delays = RetryPolicy::FOLLOW.delays(),
-                Ok(Read::Nothing) => {}
+            let since = Instant::now();
+            let outcome = match self.read(task, Reading::Following, Lines::from(&self.position)).await {
                 Ok(Read::Moved) => self.read_anew(task).await,
-                Err(error) => {
-                    tracing::debug!(%error, allocation, "the log cannot be followed now");
-                    drop(turn);
+                other => other,
+            };
+            drop(turn);
+            match outcome {
+                Ok(Read::Some) => delays = RetryPolicy::FOLLOW.delays(),
+                Ok(_) if since.elapsed() >= TURN => {}
+                // What ends at once would be asked for again without a pause.
+                other => {
+                    tracing::debug!(?other, allocation, "the log cannot be followed now");
                     tokio::time::sleep(delays.next().unwrap_or(RetryPolicy::FOLLOW.cap)).await;
                 }
             }
@@ -131,7 +136,11 @@ impl<'a> Log<'a> {
             match self.read_now(task).await {
                 Ok(Read::Some) => {}
                 Ok(Read::Nothing) => break,
-                Ok(Read::Moved) => self.read_anew(task).await,
+                Ok(Read::Moved) => match self.read_anew(task).await {
+                    Ok(Read::Some) => {}
+                    Ok(_) => break,
+                    Err(error) => trouble = Some(chain::words(&error)),
+                },
                 Err(error) => trouble = Some(chain::words(&error)),
             }
         }
@@ -157,11 +166,9 @@ impl<'a> Log<'a> {
     }
 
     /// From the first byte that there is, passing over what was had.
-    async fn read_anew(&mut self, task: &str) {
+    async fn read_anew(&mut self, task: &str) -> Result<Read, ClientError> {
         let lines = Lines::anew(&self.position);
-        if let Err(error) = self.read(task, Reading::UpToNow, lines).await {
-            tracing::debug!(%error, "the log cannot be read anew now");
-        }
+        self.read(task, Reading::UpToNow, lines).await
     }
 
     async fn read(&mut self, task: &str, reading: Reading, mut lines: Lines) -> Result<Read, ClientError> {
