@@ -92,10 +92,6 @@ pub(super) async fn start(
                 Kind::Failed,
                 "check `[backends.nomad]`; `dispatch config show --origin` says where each value comes from",
             ),
-            StartError::Forge(_) => (
-                Kind::Failed,
-                "check `[forge]`; `dispatch config show --origin` says where each value comes from",
-            ),
             StartError::Ops(_) => (
                 Kind::Unreachable,
                 "check `[ops]` in the configuration; `dispatch config show --origin` says what is in force",
