@@ -43,10 +43,10 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Requests at once to one server, streams and followed logs among them. With the connections that the pool keeps for the next
 /// request this stays below ten (the server's own limit is 100 for each client address, and then 429).
-pub const AT_ONCE: usize = 6;
+pub const AT_ONCE: usize = 5;
 
 /// Idle connections that are kept.
-const IDLE: usize = 2;
+const IDLE: usize = 1;
 
 /// Where the server is and who calls it.
 #[derive(Debug, Clone, Default)]
