@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::client::{ClientError, Dispatch, Prospect};
+use super::client::{ClientError, Dispatch, Prospect, Since};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
 use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, question, refused};
 use crate::backend::{BackendError, Found};
@@ -264,8 +264,9 @@ impl NomadBackend {
     }
 
     async fn is_over(&self, job: &str) -> Result<(), ClientError> {
-        let pending = self.client.evaluations(job).await?.into_iter().any(|one| one.status == "pending");
-        let allocations = self.client.allocations(job).await?;
+        let pending =
+            self.client.evaluations(job, Since::Whenever).await?.into_iter().any(|one| one.status == "pending");
+        let allocations = self.client.allocations(job, Since::Whenever).await?;
         let running = allocations.iter().any(|one| matches!(one.client_status.as_str(), "pending" | "running"));
         if pending || running { Err(ClientError::not_over()) } else { Ok(()) }
     }

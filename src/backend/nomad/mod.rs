@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use self::client::{Client, ClientError, Prospect};
+use self::client::{Client, ClientError, Prospect, Since};
 use self::launch::Tidemark;
 use self::log::Turns;
 use self::watch::Watch;
@@ -150,7 +150,7 @@ impl Backend for NomadBackend {
     /// Marks the child as done with, by deregistering it. It stays where it is until Nomad collects it: a purge would forget its token.
     async fn remove(&self, handle: &Handle) -> Result<(), BackendError> {
         let place = Place::of(handle)?;
-        let allocations = question(|| self.client.allocations(&place.job)).await?;
+        let allocations = question(|| self.client.allocations(&place.job, Since::Whenever)).await?;
         let running = |one: &client::types::Allocation| matches!(one.client_status.as_str(), "pending" | "running");
         if allocations.iter().any(running) {
             return Err(refused(format!("the run {} is not over: cancel it first", place.job)));

@@ -12,7 +12,7 @@ use super::client::ClientError;
 use super::client::types::{Allocation, Evaluation, Job};
 use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
 use super::log::Log;
-use super::watch::Listener;
+use super::watch::Hint;
 use super::{NomadBackend, Place, persist, plainly};
 use crate::action::reason::Reason;
 use crate::backend::{BackendError, Cursor, End, Ended, Observation, Placement};
@@ -107,16 +107,18 @@ impl Run<'_> {
         // Before the first look: what changes after it is told.
         let mut listener = self.backend.watch.listen(&self.place.job);
         let mut given_up: Option<String> = None;
-        let mut deadline = None;
+        let (mut deadline, mut hint) = (None, Hint::default());
         loop {
-            self.look().await?;
+            self.look(hint).await?;
             self.tell_beginning().await;
             match self.seen.verdict() {
                 Verdict::Over(fate) => return Ok(with_placement(fate, given_up)),
-                Verdict::GoesOn => listener.changed().await,
+                Verdict::GoesOn => hint = listener.changed().await,
                 Verdict::Unplaced(why) => {
                     let until = *deadline.get_or_insert_with(|| self.placement_deadline());
-                    if unchanged_until(&mut listener, until).await {
+                    if let Ok(news) = tokio::time::timeout_at(until, listener.changed()).await {
+                        hint = news;
+                    } else {
                         given_up.get_or_insert(why.unwrap_or_else(|| "Nomad does not say why".to_owned()));
                         deadline = Some(Instant::now() + GIVE_UP_AGAIN);
                         self.give_up().await;
@@ -127,14 +129,14 @@ impl Run<'_> {
     }
 
     /// Reads how the run stands. What was known of a job that is gone since stays.
-    async fn look(&mut self) -> Result<(), BackendError> {
+    async fn look(&mut self, hint: Hint) -> Result<(), BackendError> {
         let client = &self.backend.client;
         let id = &self.place.job;
         let read = || async {
-            let job = client.job(id).await?;
-            let allocations = client.allocations(id).await?;
+            let allocations = client.allocations(id, hint.allocations).await?;
             let unexplained = allocations.is_empty() || allocations.iter().any(|one| one.desired_status != "run");
-            let evaluations = if job.is_some() && unexplained { client.evaluations(id).await? } else { Vec::new() };
+            let evaluations = if unexplained { client.evaluations(id, hint.evaluations).await? } else { Vec::new() };
+            let job = client.job(id).await?;
             Ok::<Look, ClientError>(Look { job, allocations, evaluations })
         };
         let look = persist(RetryPolicy::FOLLOW, read).await.map_err(|error| plainly(&error))?;
@@ -198,11 +200,6 @@ impl Run<'_> {
             restarted: fate.restarted,
         }
     }
-}
-
-/// Waits for a change; answers whether `until` came first.
-async fn unchanged_until(listener: &mut Listener, until: Instant) -> bool {
-    tokio::time::timeout_at(until, listener.changed()).await.is_err()
 }
 
 /// The fate of a run whose placement was given up for want of `why`.

@@ -1,6 +1,6 @@
 //! One watch for all runs: it tells each that something may have changed, and nothing else. What has changed is read by the run itself.
 //!
-//! It listens to the event stream. That begins with whatever the server still has, without a word about what is missing; so after
+//! It listens to the event stream. An event may come before a read shows the change, so its index goes with it. The stream begins with whatever the server still has, without a word about what is missing; so after
 //! each opening every run is told. Where the stream cannot be had (a proxy that holds it back) a query that the server
 //! answers when an allocation has changed takes its place. A stream is opened anew after some minutes, which bounds how long news
 //! that it lost could stay unknown.
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::client::{Client, ClientError};
+use super::client::types::News;
+use super::client::{Client, ClientError, Since};
 use crate::support::retry::RetryPolicy;
 
 /// A stream that is not refused says something at once.
@@ -33,9 +34,18 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     /// By job.
-    listeners: HashMap<String, watch::Sender<u64>>,
+    listeners: HashMap<String, watch::Sender<Hint>>,
     /// Whether a task listens for all of them.
     going: bool,
+}
+
+/// What a run was told so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Hint {
+    /// The last change of its allocations.
+    pub(super) allocations: Since,
+    /// The last change of its evaluations.
+    pub(super) evaluations: Since,
 }
 
 /// A run that listens.
@@ -43,7 +53,7 @@ struct State {
 pub(super) struct Listener {
     inner: Arc<Inner>,
     job: String,
-    news: watch::Receiver<u64>,
+    news: watch::Receiver<Hint>,
 }
 
 impl Watch {
@@ -54,7 +64,7 @@ impl Watch {
     /// Listens for `job` from now on.
     pub(super) fn listen(&self, job: &str) -> Listener {
         let mut state = self.0.state();
-        let sender = state.listeners.entry(job.to_owned()).or_insert_with(|| watch::Sender::new(0));
+        let sender = state.listeners.entry(job.to_owned()).or_insert_with(|| watch::Sender::new(Hint::default()));
         let news = sender.subscribe();
         if !std::mem::replace(&mut state.going, true) {
             tokio::spawn(Arc::clone(&self.0).run());
@@ -64,12 +74,13 @@ impl Watch {
 }
 
 impl Listener {
-    /// Waits until something may have changed since this was last called.
-    pub(super) async fn changed(&mut self) {
+    /// Waits until something may have changed since this was last called, and answers what is known of it.
+    pub(super) async fn changed(&mut self) -> Hint {
         if self.news.changed().await.is_err() {
             // The sender goes only when this listener has.
             std::future::pending::<()>().await;
         }
+        *self.news.borrow_and_update()
     }
 }
 
@@ -88,16 +99,19 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake<'a>(&self, jobs: impl IntoIterator<Item = &'a str>) {
-        let state = self.state();
-        for sender in jobs.into_iter().filter_map(|job| state.listeners.get(job)) {
-            sender.send_modify(|count| *count += 1);
+    fn pass_on(&self, news: &News) {
+        let (state, since) = (self.state(), Since::Index(news.index));
+        for sender in news.allocations.iter().filter_map(|job| state.listeners.get(job)) {
+            sender.send_modify(|hint| hint.allocations = since);
+        }
+        for sender in news.evaluations.iter().filter_map(|job| state.listeners.get(job)) {
+            sender.send_modify(|hint| hint.evaluations = since);
         }
     }
 
     fn wake_all(&self) {
         for sender in self.state().listeners.values() {
-            sender.send_modify(|count| *count += 1);
+            sender.send_modify(|_| {});
         }
     }
 
@@ -131,14 +145,14 @@ impl Inner {
         let mut stream = self.client.events().await?;
         // A refused stream is empty; one that is held back says nothing.
         match tokio::time::timeout(OPENS_WITHIN, stream.next()).await {
-            Ok(Ok(Some(first))) => self.wake(first.jobs.iter().map(String::as_str)),
+            Ok(Ok(Some(first))) => self.pass_on(&first),
             Ok(Err(error)) => return Err(error),
             Ok(Ok(None)) | Err(_) => return Ok(Heard::Nothing),
         }
         self.wake_all();
         while !self.is_done() {
             match stream.next().await {
-                Ok(Some(news)) => self.wake(news.jobs.iter().map(String::as_str)),
+                Ok(Some(news)) => self.pass_on(&news),
                 Ok(None) | Err(_) => break,
             }
         }
@@ -154,7 +168,8 @@ impl Inner {
                 break;
             }
             let (changed, next) = self.client.changed_after(index).await?;
-            self.wake(changed.iter().map(|one| one.job.as_str()));
+            let allocations = changed.into_iter().map(|one| one.job).collect();
+            self.pass_on(&News { index: next, allocations, evaluations: Vec::new() });
             index = next;
         }
         Ok(())

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::Call;
 use super::types::{Change, Dispatched, Evaluation, Job, JobStub, Plan, TokenSelf, Validation};
-use super::{Client, ClientError};
+use super::{Client, ClientError, Since};
 
 const DISPATCH: Call = Call { does: "dispatching the job", needs: "dispatch-job" };
 const READ: Call = Call { does: "reading the job", needs: "read-job" };
@@ -99,12 +99,12 @@ impl Client {
         }
     }
 
-    /// The evaluations of a job; none for a job that is not there.
+    /// The evaluations of a job, as they are at the index `since` or later; none for a job that is not there.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn evaluations(&self, job: &str) -> Result<Vec<Evaluation>, ClientError> {
-        let request = self.get(&format!("job/{job}/evaluations"));
+    pub async fn evaluations(&self, job: &str, since: Since) -> Result<Vec<Evaluation>, ClientError> {
+        let request = self.get(&format!("job/{job}/evaluations")).since(since);
         Ok(self.read::<Option<_>>(EVALUATIONS, request).await?.unwrap_or_default())
     }
 

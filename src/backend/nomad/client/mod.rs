@@ -38,6 +38,9 @@ use self::connect::Connection;
 /// afterwards).
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a server may take to show what it has told of; less than a request may take.
+const CATCHES_UP: Duration = Duration::from_secs(5);
+
 /// How long a stream or a followed log is kept open at the most; then it is opened again, with a fresh token.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -162,6 +165,19 @@ impl Client {
     }
 }
 
+/// How recent an answer must be.
+///
+/// The server's store publishes an event before it commits the change: a read between the two, under load, does not show what the event
+/// told of, and no other event comes. So who reads because of an event must say which one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Since {
+    /// As recent as the server answers.
+    #[default]
+    Whenever,
+    /// With the change of this index in it.
+    Index(u64),
+}
+
 /// A request before it is sent.
 struct Request {
     builder: RequestBuilder,
@@ -173,6 +189,16 @@ impl Request {
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.insert(name, value.into());
         self
+    }
+
+    /// The server answers at once when its table has passed the index, and as soon as it does otherwise.
+    fn since(self, since: Since) -> Self {
+        match since {
+            Since::Index(index) if index > 1 => {
+                self.with("index", (index - 1).to_string()).with("wait", format!("{}s", CATCHES_UP.as_secs()))
+            }
+            Since::Index(_) | Since::Whenever => self,
+        }
     }
 
     fn within(mut self, timeout: Duration) -> Self {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::answer::Call;
 use super::types::Allocation;
-use super::{Client, ClientError};
+use super::{Client, ClientError, Since};
 
 const OF_JOB: Call = Call { does: "reading the job's allocations", needs: "read-job" };
 const ONE: Call = Call { does: "reading the allocation", needs: "read-job" };
@@ -27,12 +27,14 @@ pub struct Changed {
 }
 
 impl Client {
-    /// The allocations of a job, in the order in which they were made; none for a job that is not there.
+    /// The allocations of a job, in the order in which they were made, as they are at the index `since` or later; none for a job that is
+    /// not there.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn allocations(&self, job: &str) -> Result<Vec<Allocation>, ClientError> {
-        let found: Option<Vec<Allocation>> = self.read(OF_JOB, self.get(&format!("job/{job}/allocations"))).await?;
+    pub async fn allocations(&self, job: &str, since: Since) -> Result<Vec<Allocation>, ClientError> {
+        let request = self.get(&format!("job/{job}/allocations")).since(since);
+        let found: Option<Vec<Allocation>> = self.read(OF_JOB, request).await?;
         let mut found = found.unwrap_or_default();
         found.sort_by_key(|allocation| allocation.create_index);
         Ok(found)

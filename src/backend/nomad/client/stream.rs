@@ -89,10 +89,12 @@ impl EventStream {
 fn parse(line: &[u8]) -> Result<News, ClientError> {
     let line: Line = serde_json::from_slice(line).map_err(|source| ClientError::Garbled { call: STREAM, source })?;
     let payloads = line.events.unwrap_or_default().into_iter().filter_map(|event| event.payload);
-    let about = payloads.filter_map(|payload| payload.allocation.or(payload.evaluation));
-    let mut jobs: Vec<String> = about.map(|about| about.job).collect();
-    jobs.dedup();
-    Ok(News { index: line.index, jobs })
+    let mut news = News { index: line.index, ..News::default() };
+    for payload in payloads {
+        news.allocations.extend(payload.allocation.map(|about| about.job));
+        news.evaluations.extend(payload.evaluation.map(|about| about.job));
+    }
+    Ok(news)
 }
 
 #[cfg(test)]
@@ -106,7 +108,8 @@ mod tests {
             {"Topic":"Evaluation","Payload":{"Evaluation":{"ID":"2","JobID":"a/dispatch-2"}}},
             {"Topic":"Other","Payload":{"Node":{}}}]}"#;
         let news = parse(line).unwrap();
-        assert_eq!((news.index, news.jobs), (7, vec!["a/dispatch-1".to_owned(), "a/dispatch-2".to_owned()]));
+        assert_eq!((news.index, news.allocations), (7, vec!["a/dispatch-1".to_owned()]));
+        assert_eq!(news.evaluations, ["a/dispatch-2"]);
         assert_eq!(parse(b"{}\n").unwrap(), News::default());
         assert!(parse(b"Permission denied\n").is_err());
     }

@@ -215,6 +215,8 @@ pub struct TokenSelf {
 pub struct News {
     /// Raft index of the change.
     pub index: u64,
-    /// Jobs that something happened to.
-    pub jobs: Vec<String>,
+    /// Jobs whose allocations changed.
+    pub allocations: Vec<String>,
+    /// Jobs whose evaluations changed.
+    pub evaluations: Vec<String>,
 }
