@@ -10,8 +10,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::print_stderr,
     dead_code,
     reason = "tests fail by panicking, and share more than each uses"
 )]
