@@ -2,6 +2,7 @@
 //!
 //! The table of `docs/configuration.md` is written from the keys by `UPDATE_EXPECTED=1`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,13 +137,24 @@ fn the_reference_of_the_configuration_lists_every_key_as_it_is() {
 }
 
 #[test]
-fn the_example_configuration_holds() {
-    let sources = Sources {
-        config: Some(doc("dispatch.example.toml")),
-        environment: [("FORGE_READ_TOKEN".to_owned(), "x".to_owned())].into(),
-        flags: Vec::new(),
-        working_directory: doc(""),
-    };
-    let loaded = Config::load(&sources).unwrap_or_else(|error| panic!("{error:?}"));
-    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+fn the_example_configurations_hold() {
+    let credentials = tempfile::tempdir().unwrap();
+    for name in ["forge-read", "forge-write", "vault-token", "nomad-token"] {
+        fs::write(credentials.path().join(name), "an-invented-token").unwrap();
+    }
+    let environment: BTreeMap<String, String> = [
+        ("FORGE_READ_TOKEN".to_owned(), "x".to_owned()),
+        ("CREDENTIALS_DIRECTORY".to_owned(), credentials.path().display().to_string()),
+    ]
+    .into();
+    for file in ["dispatch.example.toml", "dispatch.production.toml"] {
+        let sources = Sources {
+            config: Some(doc(file)),
+            environment: environment.clone(),
+            flags: Vec::new(),
+            working_directory: doc(""),
+        };
+        let loaded = Config::load(&sources).unwrap_or_else(|error| panic!("{file}: {error:?}"));
+        assert!(loaded.warnings.is_empty(), "{file}: {:?}", loaded.warnings);
+    }
 }
