@@ -23,6 +23,13 @@ use crate::support::ids::{LaunchKey, RunId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle(pub serde_json::Value);
 
+impl Handle {
+    /// The backend's own id for the run, for people who look for it there; not every backend has one.
+    pub fn job(&self) -> Option<&str> {
+        self.0.get("job")?.as_str()
+    }
+}
+
 /// Where a run was placed, as far as the backend can say: as it goes into the result.
 pub use crate::action::result::JobRef as Placement;
 

@@ -172,7 +172,9 @@ fn with_the_past(view: ExplainView, decisions: Vec<DecisionView>) -> ExplainView
     let view = ExplainView { decisions, ..view };
     match final_word {
         Some(last) if view.checks.is_empty() || view.reason.as_deref() == Some(Reason::IdAlreadyUsed.code()) => {
-            ExplainView { verdict: last.verdict, reason: last.reason, message: last.message, ..view }
+            let became = || format!("`dispatch show {}` tells what became of it", last.run);
+            let message = last.message.or_else(|| (last.verdict == "admitted").then(became));
+            ExplainView { verdict: last.verdict, reason: last.reason, message, ..view }
         }
         None if view.checks.is_empty() => ExplainView {
             verdict: "set_aside".to_owned(),

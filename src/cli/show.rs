@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::invocation::{Invocation, interruptible};
 use super::view::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 use super::{records, render};
+use crate::action::result::{ActionResult, JobRef};
 use crate::admission::Admitted;
 use crate::config::Config;
 use crate::dispatcher::report::run_view;
@@ -65,16 +66,24 @@ fn view(
         Some(standing) => Some(standing_view(&standing, whose(journal, config, run, &standing)?)),
         None => None,
     };
+    let result = run.outcome.as_ref().map(|outcome| outcome.result.as_str());
+    let under_way = || {
+        let job = run.handle.as_ref()?.job()?.to_owned();
+        Some(JobRef { id: job, ..JobRef::default() })
+    };
     Ok(ShowView {
         run: run_view(run, None),
         request: run.request.as_ref().map(request_view),
         admitted: run.admitted.as_deref().map(admitted_view),
         events: event_views(&events),
         policies: run.policies.clone(),
+        job: result
+            .and_then(|text| serde_json::from_str::<ActionResult>(text).ok())
+            .map_or_else(under_way, |result| result.job),
         log: log.exists().then(|| log.display().to_string()),
         standing,
         kept_aside: run.kept_aside.clone(),
-        result: run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<Value>(&outcome.result).ok()),
+        result: result.and_then(|text| serde_json::from_str::<Value>(text).ok()),
     })
 }
 

@@ -108,10 +108,12 @@ fn one_run_is_shown_with_its_approval_its_events_and_whose_result_stands() {
     // The grant is taken back after the publication, which changes no state.
     states.dedup();
     assert_eq!(states, ["seen", "admitted", "granted", "launching", "running", "finished", "settled", "published"]);
-    let known = ["admitted", "events", "log", "policies", "request", "result", "run", "standing"];
+    let known = ["admitted", "events", "job", "log", "policies", "request", "result", "run", "standing"];
     assert_eq!(fields(data), known);
     let text = ran.world.call("show good").stdout;
-    for words in ["ended with exit code 0", "this run's result", "approved", "picked up vault/actions/good.toml"] {
+    for words in
+        ["ended with exit code 0", "this run's result", "approved", "job  ", "picked up vault/actions/good.toml"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");

@@ -19,8 +19,8 @@ async fn with_the_shipped_policy_everything_is_found_good() {
     let subjects: Vec<&str> = findings.iter().map(|finding| finding.subject.as_str()).collect();
     let expected = [
         "nomad: leader",
-        "nomad: version",
         "nomad: token",
+        "nomad: version",
         "nomad: namespace",
         "nomad: runs",
         "nomad: job vault-runner",
@@ -53,4 +53,13 @@ async fn a_token_that_is_none_is_wrong() {
         at_least(&findings, Standing::Wrong).iter().any(|(subject, _)| *subject == "nomad: token"),
         "{findings:#?}"
     );
+}
+
+#[tokio::test]
+async fn that_no_token_is_sent_is_said_before_what_is_refused_for_it() {
+    let world = World::new().await;
+    let findings = world.anonymous_backend().check().await;
+    let bad = at_least(&findings, Standing::Warning);
+    assert_eq!(bad[0], ("nomad: token", "none is sent, so the servers take us for anybody"), "{findings:#?}");
+    assert!(bad.iter().any(|(subject, _)| *subject == "nomad: namespace"), "{findings:#?}");
 }

@@ -71,9 +71,13 @@ impl World {
     }
 
     pub(crate) fn client(&self, address: &str) -> Client {
+        self.client_with(address, TokenSource::File(self.path("token")))
+    }
+
+    fn client_with(&self, address: &str, token: TokenSource) -> Client {
         Client::new(ClientSettings {
             address: address.to_owned(),
-            token: TokenSource::File(self.path("token")),
+            token,
             namespace: self.namespace.name.clone(),
             ..ClientSettings::default()
         })
@@ -95,10 +99,17 @@ impl World {
         self.backend_at(&self.api.address, PLACEMENT)
     }
 
+    /// One that sends no token.
+    pub(crate) fn anonymous_backend(&self) -> NomadBackend {
+        NomadBackend::new(self.client_with(&self.api.address, TokenSource::None), Self::settings(PLACEMENT))
+    }
+
     pub(crate) fn backend_at(&self, address: &str, placement: Duration) -> NomadBackend {
-        let settings =
-            NomadSettings { job: JOB.to_owned(), placement, mounts: BTreeMap::new(), specs: BTreeMap::new() };
-        NomadBackend::new(self.client(address), settings)
+        NomadBackend::new(self.client(address), Self::settings(placement))
+    }
+
+    fn settings(placement: Duration) -> NomadSettings {
+        NomadSettings { job: JOB.to_owned(), placement, mounts: BTreeMap::new(), specs: BTreeMap::new() }
     }
 
     /// An envelope whose formula first writes a line into the tally and then does `script`.

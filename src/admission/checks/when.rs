@@ -44,7 +44,7 @@ fn failed(action: &Action, snapshot: &Snapshot) -> Option<Check> {
         .depends_on
         .iter()
         .filter_map(|id| match snapshot.dependencies.get(id) {
-            Some(Dependency::Failed { state }) => Some(format!("`{id}` ended as {state:?}")),
+            Some(Dependency::Failed { state }) => Some(format!("`{id}` ended as {}", state.word())),
             _ => None,
         })
         .collect();

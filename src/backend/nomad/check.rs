@@ -1,4 +1,4 @@
-//! What all of it needs: a leader, a version, a token that may, a namespace, the registered jobs. Looked at in this order; what depends on
+//! What all of it needs: a leader, a token that may, a version, a namespace, the registered jobs. Looked at in this order; what depends on
 //! something that does not hold is not looked at.
 
 use super::client::types::Job;
@@ -12,6 +12,9 @@ const SEEN_VERSION: &str = "1.11.";
 
 /// The marker of a job that `dispatch jobs` has registered.
 const META_SPEC: &str = "dispatch_spec";
+
+/// The accessor that a server answers for a request without a token.
+const ANONYMOUS: &str = "anonymous";
 
 const REGISTER: &str = "register it: `dispatch jobs apply`";
 
@@ -33,7 +36,7 @@ impl NomadBackend {
             return vec![leader];
         }
         let mut findings =
-            vec![leader, self.check_version().await, self.check_token().await, self.check_namespace().await];
+            vec![leader, self.check_token().await, self.check_version().await, self.check_namespace().await];
         let hold = findings.iter().all(|finding| finding.standing <= Standing::Warning);
         if hold {
             findings.push(self.check_list().await);
@@ -94,6 +97,14 @@ impl NomadBackend {
                         subject,
                         format!("`{}` is a management token: it may do everything{until}", token.name),
                         "give the dispatcher a token of policies/nomad-dispatcher.hcl alone",
+                    );
+                }
+                if token.accessor == ANONYMOUS {
+                    return Finding::bad(
+                        Standing::Warning,
+                        subject,
+                        "none is sent, so the servers take us for anybody".to_owned(),
+                        "set backends.nomad.token_file, or NOMAD_TOKEN, to a token of policies/nomad-dispatcher.hcl",
                     );
                 }
                 Finding::good(subject, format!("`{}`, policies: {policies}{until}", token.name))

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::super::output::Look;
 use super::super::view::{AdmittedView, EventView, HistoryView, ListView, RunView, ShowView, StandingView, Whose};
 use super::{field, heading, indent, lines, shown, span, state, why};
+use crate::action::result::JobRef;
 use crate::support::clock::rfc3339_seconds;
 use crate::support::text::{block, one_line};
 
@@ -47,6 +48,8 @@ pub fn show(view: &ShowView, now: Timestamp, look: Look) -> String {
         ("approved", view.admitted.as_ref().map(approval)),
         ("formula", run.formula.clone().map(|name| formula(&name, view.admitted.as_ref()))),
         ("backend", run.backend.clone()),
+        ("job", view.job.as_ref().map(|job| job.id.clone())),
+        ("placed", view.job.as_ref().and_then(placed)),
         ("slot", run.slot.map(|slot| slot.to_string())),
         ("policies", (!view.policies.is_empty()).then(|| view.policies.join(", "))),
         ("queued", run.queued_at.map(rfc3339_seconds)),
@@ -62,6 +65,17 @@ pub fn show(view: &ShowView, now: Timestamp, look: Look) -> String {
     out + &view.admitted.as_ref().map(|admitted| granted(admitted, look)).unwrap_or_default()
         + &events(&view.events, look)
         + &logs(view, look)
+}
+
+/// `allocation 9e6c… on edge-1, image …`.
+fn placed(job: &JobRef) -> Option<String> {
+    let parts = [
+        job.allocation.as_ref().map(|allocation| format!("allocation {allocation}")),
+        job.node.as_ref().map(|node| format!("on {node}")),
+        job.image.as_ref().map(|image| format!("image {image}")),
+    ];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
 }
 
 /// The first digits of an id, for people.
@@ -205,6 +219,12 @@ pub(super) mod tests {
             run,
             events: vec![event(1, "seen", Some("commit 0123456789")), event(2, "admitted", None)],
             policies: vec!["runner-API_TOKEN".to_owned()],
+            job: Some(JobRef {
+                id: "vault-runner/dispatch-0123".to_owned(),
+                allocation: Some("dabb1bad-dd69".to_owned()),
+                node: Some("edge-1".to_owned()),
+                image: None,
+            }),
             request: None,
             admitted: None,
             standing: None,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::RunView;
-use crate::action::result::ApprovalRef;
+use crate::action::result::{ApprovalRef, JobRef};
 
 /// One event of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -114,6 +114,9 @@ pub struct ShowView {
     pub events: Vec<EventView>,
     /// The policies that it held.
     pub policies: Vec<String>,
+    /// Where it runs or ran, as far as that is known by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobRef>,
     /// The file of its log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

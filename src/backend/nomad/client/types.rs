@@ -199,6 +199,9 @@ pub struct Validation {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TokenSelf {
+    /// Its accessor; `anonymous` where no token was sent.
+    #[serde(rename = "AccessorID")]
+    pub accessor: String,
     /// For people.
     pub name: String,
     /// `client` or `management`.
