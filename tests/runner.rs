@@ -97,6 +97,7 @@ fn the_formulas_exit_code_is_passed_through_and_a_signal_is_128_more() {
         let finished = Case::new(script).run();
         assert_eq!(finished.code, code, "{script}");
         assert!(finished.started());
+        assert_eq!(finished.has_status("signalled"), script.starts_with("kill"), "{script}");
         assert_eq!(finished.events.last().unwrap()["kind"], "exit");
         assert_eq!(finished.events.last().unwrap()["code"], code);
     }

@@ -5,7 +5,7 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`settled`], [`grants`] and [`vault`].
+//! [`pickup`], [`burst`], [`settled`], [`grants`], [`vault`] and [`nomad`].
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@ mod burst;
 mod git_http;
 mod grants;
 mod idle;
+mod nomad;
 mod pickup;
 mod process;
 mod repo;
@@ -57,7 +58,7 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
@@ -65,6 +66,7 @@ const SCENARIOS: [Scenario; 7] = [
     ("settled", settled::measure),
     ("grants", grants::measure),
     ("vault", vault::measure),
+    ("nomad", nomad::measure),
 ];
 
 fn main() -> ExitCode {

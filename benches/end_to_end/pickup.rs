@@ -81,7 +81,7 @@ pub(crate) fn at(events: &[Event], kind: &str) -> Timestamp {
 }
 
 /// When the formula began, as it says itself.
-fn first_line(result: &str) -> Timestamp {
+pub(crate) fn first_line(result: &str) -> Timestamp {
     let result: serde_json::Value = serde_json::from_str(result).unwrap();
     let (seconds, micros) = result["logs"].as_str().unwrap().trim().split_once('.').unwrap();
     Timestamp::new(seconds.parse().unwrap(), micros.parse::<i32>().unwrap() * 1000).unwrap()

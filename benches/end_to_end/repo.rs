@@ -104,7 +104,7 @@ impl Repo {
     }
 
     /// When the branch moved last.
-    fn moved_at(&self) -> Timestamp {
+    pub(crate) fn moved_at(&self) -> Timestamp {
         fs::metadata(self.reference()).unwrap().modified().unwrap().try_into().unwrap()
     }
 

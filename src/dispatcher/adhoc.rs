@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::lock::{LockError, StateLock};
 use super::start::{self, JOURNAL, StartError, Surroundings};
 use crate::admission::Admitted;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Listed};
 use crate::config::Config;
 use crate::run::journal::{Journal, JournalError};
 use crate::run::life::{Driven, LifeError, Wishes, World, clear_up, drive};
@@ -25,7 +25,7 @@ use crate::run::log::{LogError, LogReader, Part};
 use crate::run::record::Run;
 use crate::run::step::{Request, Step, StopCause};
 use crate::support::chain;
-use crate::support::ids::RunId;
+use crate::support::ids::{LaunchKey, RunId};
 use crate::support::watch::{Watched, Watcher};
 
 /// Where, in the state directory, these runs have state directories of their own.
@@ -80,6 +80,7 @@ pub enum AdhocError {
 pub struct Adhoc {
     world: World,
     run: RunId,
+    key: Option<LaunchKey>,
     folder: TempDir,
     /// Held as long as this process is there to look after the run.
     _lock: StateLock,
@@ -111,10 +112,12 @@ impl Adhoc {
             blob: admitted.blob.clone(),
             mode: "100644".to_owned(),
             head: admitted.head.clone(),
+            // The folder's name is random, and others have such folders too.
+            occasion: Some(format!("{} {} {}", world.dispatcher.host, world.clock.now(), folder.path().display())),
         };
-        journal.step(&run, Step::See { request, asked_by: None }).await?;
+        let key = journal.step(&run, Step::See { request, asked_by: None }).await?.launch_key();
         journal.step(&run, Step::Admit { admitted }).await?;
-        Ok(Self { world, run, folder, _lock: lock })
+        Ok(Self { world, run, key, folder, _lock: lock })
     }
 
     /// Runs it, and hands what it prints to `print` as it comes. When `interrupt` is over, the run is cancelled and its end is
@@ -156,8 +159,10 @@ impl Adhoc {
 
     /// Removes what the launch made, after an error; a run that is not over is asked to stop, and stays.
     async fn end(&self) -> Result<(), BackendError> {
+        // Not by its id: an action of the ops repo may bear the same one.
+        let is_this = |found: &Listed| Some(&found.key) == self.key.as_ref();
         for backend in self.world.backends.values() {
-            for found in backend.list().await?.into_iter().filter(|found| found.run == self.run) {
+            for found in backend.list().await?.into_iter().filter(is_this) {
                 backend.cancel(&found.handle).await?;
                 backend.remove(&found.handle).await?;
             }

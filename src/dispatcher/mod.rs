@@ -136,6 +136,8 @@ impl Dispatcher {
             self.rebuild().await?;
             self.take_up(|state| matches!(state, State::Granted | State::Launching)).await?;
             self.looked.send_replace(true);
+        } else if *self.looked.borrow() {
+            self.compare_rest().await?;
         }
         if matches!(look, Look::Moved { .. }) {
             self.moved().await?;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::action::result::ActionResult;
-use crate::backend::BackendError;
 use crate::config::Config;
 use crate::ops::{Blob, Change, Mirror, Mode, OpsError};
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
@@ -57,9 +56,6 @@ pub enum PickupError {
     /// The journal.
     #[error("what was seen could not be recorded")]
     Journal(#[from] JournalError),
-    /// A backend: while the journal is being rebuilt, nothing may begin before it has said what runs.
-    #[error("the journal is being rebuilt, and a backend cannot say what runs")]
-    Backend(#[from] BackendError),
 }
 
 /// What is needed to look.
@@ -308,8 +304,13 @@ fn requests(head: &CommitId, entries: Entries, known: &Known, steps: &mut Vec<(R
     notes.extend(entries.notes);
     for (id, entry) in entries.actions {
         let Some((run, standing)) = known.get(&id) else { continue };
-        let request =
-            entry.map(|(path, mode, blob)| Request { path, blob, mode: octal(mode).to_owned(), head: head.clone() });
+        let request = entry.map(|(path, mode, blob)| Request {
+            path,
+            blob,
+            mode: octal(mode).to_owned(),
+            head: head.clone(),
+            occasion: None,
+        });
         match (request, run) {
             (Some(request), None) if standing.is_none() => {
                 steps.push((RunId::new(id, 1), Step::See { request, asked_by: None }));

@@ -33,6 +33,8 @@ struct Known {
     out: BTreeMap<String, String>,
     /// Those of which a call has failed since they were looked at.
     doubted: BTreeSet<String>,
+    /// Those whose runs the journal was not compared with since the start, and why: what runs there may be more than it knows.
+    owed: BTreeMap<String, String>,
 }
 
 impl Reach {
@@ -62,9 +64,34 @@ impl Reach {
         }
     }
 
-    /// Those that do not answer, and in which words.
+    /// Those on which nothing may begin: they do not answer, or were not compared with since they do. In which words.
     pub fn out(&self) -> BTreeMap<String, String> {
-        self.locked().out.clone()
+        let known = self.locked();
+        let owed = known.owed.iter().map(|(name, why)| {
+            (name.clone(), format!("{name}: the journal was not compared with what runs there: {why}"))
+        });
+        owed.chain(known.out.clone()).collect()
+    }
+
+    /// The journal could not be compared with what runs on `backend`, because of `why`.
+    pub fn owe(&self, backend: &str, why: &str) {
+        self.locked().owed.insert(backend.to_owned(), why.to_owned());
+    }
+
+    /// The journal was compared with what runs on `backend`.
+    pub fn settle(&self, backend: &str) {
+        self.locked().owed.remove(backend);
+    }
+
+    /// Those that answer and were not compared with.
+    pub fn owed(&self) -> Vec<String> {
+        let known = self.locked();
+        known.owed.keys().filter(|name| !known.out.contains_key(*name)).cloned().collect()
+    }
+
+    /// Whether the journal was compared with all of them.
+    pub fn owes_nothing(&self) -> bool {
+        self.locked().owed.is_empty()
     }
 
     /// All backends as admission sees them.
@@ -83,7 +110,8 @@ impl Reach {
         let mut delays = LOOKS.delays();
         loop {
             let before = self.out();
-            if before.is_empty() {
+            let all_answer = self.locked().out.is_empty();
+            if all_answer {
                 delays = LOOKS.delays();
                 self.doubt.notified().await;
             } else {

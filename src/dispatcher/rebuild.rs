@@ -1,6 +1,9 @@
 //! Rebuilding: a journal that is new, or older than what was done under it, is compared with what the backends and the ops
 //! repo still know. What has a result is done, what runs is adopted, and nothing is run again.
 //!
+//! A backend that does not answer may have runs that the journal does not know of: nothing begins on it before it was compared. The
+//! others do not wait for it. (One action never waits for another's backend: its own is asked for its launch key before each launch.)
+//!
 //! That a journal is older (somebody restored a copy) shows in the ops repo: each commit of results names the end of the chain
 //! that it was written under, and a journal that does not have that event has lost its latest ones.
 
@@ -12,6 +15,7 @@ use crate::run::journal::JournalError;
 use crate::run::journal::chain::Tip;
 use crate::run::state::State;
 use crate::run::step::Step;
+use crate::support::chain;
 use crate::support::ids::CommitId;
 
 /// Key of the journal's named value that is set while the journal has not been compared with the backends.
@@ -32,26 +36,58 @@ fn claimed(trailers: &[(CommitId, String)]) -> Option<Tip> {
 impl Dispatcher {
     /// Compares the journal with what the backends still know, and more closely where it is new or older than its own results.
     pub(super) async fn rebuild(&self) -> Result<(), PickupError> {
-        let foreign = self.notice_age().await?;
-        let journal = &self.crew.world().journal;
-        let rebuilding = journal.get(REBUILDING).await?.is_some();
-        for (name, backend) in &self.crew.world().backends {
-            let listed = match backend.list().await {
-                Ok(listed) => listed,
-                Err(error) if rebuilding => return Err(error.into()),
-                Err(error) => {
-                    self.troubles.set("backend", format!("{name} cannot list its runs: {error}"));
-                    continue;
-                }
-            };
-            for found in listed {
-                self.compare(backend.as_ref(), found, rebuilding).await?;
+        self.notice_age().await?;
+        let silent = self.reach.out();
+        for name in self.crew.world().backends.keys() {
+            if silent.contains_key(name) {
+                self.reach.owe(name, "it has not answered since the start");
+            } else {
+                self.compare_backend(name).await?;
             }
         }
-        if rebuilding {
-            journal.set(COMPARED, foreign).await?;
+        self.note_compared().await
+    }
+
+    /// The same with those that did not answer then and do now.
+    pub(super) async fn compare_rest(&self) -> Result<(), PickupError> {
+        let names = self.reach.owed();
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            self.compare_backend(&name).await?;
+        }
+        self.note_compared().await
+    }
+
+    async fn compare_backend(&self, name: &str) -> Result<(), PickupError> {
+        let Some(backend) = self.crew.world().backends.get(name) else { return Ok(()) };
+        let rebuilding = self.crew.world().journal.get(REBUILDING).await?.is_some();
+        match backend.list().await {
+            Ok(listed) => {
+                for found in listed {
+                    self.compare(backend.as_ref(), found, rebuilding).await?;
+                }
+                self.reach.settle(name);
+            }
+            Err(error) => {
+                self.reach.owe(name, &chain::words(&error));
+                self.reach.doubt(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Once nothing is left to compare the journal with, it is whole; what waited for a backend is looked at again either way.
+    async fn note_compared(&self) -> Result<(), PickupError> {
+        let journal = &self.crew.world().journal;
+        if self.reach.owes_nothing() && journal.get(REBUILDING).await?.is_some() {
+            journal.set(COMPARED, self.notice_age().await?).await?;
             journal.set(REBUILDING, None).await?;
         }
+        self.note_reach();
+        self.wakes.judge.notify_one();
+        self.wakes.queue.notify_one();
         Ok(())
     }
 
@@ -77,6 +113,10 @@ impl Dispatcher {
 
     /// One run that a backend knows: one that is done is cleared away, one that the journal should know is adopted.
     async fn compare(&self, backend: &dyn Backend, found: Listed, rebuilding: bool) -> Result<(), PickupError> {
+        if found.key.is_of_file() {
+            // Of `dispatch once --action`, which looks after it: no action of the ops repo, whatever it calls itself.
+            return Ok(());
+        }
         match self.crew.world().journal.run(&found.run).await? {
             Some(run) if run.state == State::Published => self.crew.clear_up(vec![run.id]),
             Some(run) if run.state == State::Seen && rebuilding => self.adopt(backend.name(), found).await?,

@@ -182,13 +182,16 @@ impl Dispatcher {
         self.note_reach();
         let news = || {
             self.note_reach();
+            if !self.reach.owed().is_empty() {
+                self.wakes.poll.notify_one();
+            }
             self.wakes.judge.notify_one();
             self.wakes.queue.notify_one();
         };
         self.reach.keep_looking(news).await;
     }
 
-    fn note_reach(&self) {
+    pub(super) fn note_reach(&self) {
         let out: Vec<String> = self.reach.out().into_values().collect();
         if out.is_empty() {
             self.troubles.clear("backends");

@@ -2,7 +2,8 @@
 //! and exit code of the result. Pure.
 //!
 //! The backend's exit code decides. The runner's stream is asked two things only: whether the formula had begun (a reserved exit
-//! code means what it says only when it had not), and whether the runner ended it at its time limit.
+//! code means what it says only when it had not), and what the runner knows of an exit code that a formula may also choose: that it ended
+//! it at its time limit, or that a signal did.
 
 use super::step::{Finish, StopCause};
 use crate::action::reason::Reason;
@@ -21,6 +22,8 @@ pub struct Told {
     pub starts: u32,
     /// The runner said that it ended the formula at its time limit.
     pub timed_out: bool,
+    /// A signal ended the formula or the runner: the runner said so, or fell silent.
+    pub signalled: bool,
     /// The runner said that it has opened the wrapping of its grant.
     pub opened: bool,
     /// What had become of that wrapping by the end, where the runner did not say so and it was asked.
@@ -187,6 +190,12 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
         return Meaning::new(ResultState::TimedOut, Reason::TimedOut, Some(code), words);
     }
     stopped(stop, code).unwrap_or_else(|| {
+        if let 129..=192 = code
+            && told.signalled
+        {
+            let words = format!("signal {} ended it", code - 128);
+            return Meaning::new(ResultState::Failed, Reason::Signalled, Some(code), words);
+        }
         let words = match code {
             129..=192 => format!("the formula exited with {code}, as one does that signal {} ended", code - 128),
             _ => format!("the formula exited with {code}"),
@@ -240,7 +249,8 @@ mod tests {
         })
     }
 
-    const BEGUN: Told = Told { starts: 1, timed_out: false, opened: false, wrapping: None, complaint: None };
+    const BEGUN: Told =
+        Told { starts: 1, timed_out: false, signalled: false, opened: false, wrapping: None, complaint: None };
 
     #[test]
     fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
@@ -256,6 +266,21 @@ mod tests {
         assert_eq!((own.state, own.exit_code()), (ResultState::Failed, 124));
         let limit = meaning(&ended(End::Exited(124)), None, &Told { timed_out: true, ..BEGUN });
         assert_eq!(limit.state, ResultState::TimedOut);
+    }
+
+    #[test]
+    fn a_formula_that_a_signal_ended_is_told_from_one_that_exits_like_it() {
+        let own = meaning(&ended(End::Exited(137)), None, &BEGUN);
+        assert_eq!((own.state, own.reason), (ResultState::Failed, Reason::ExitNonzero));
+        let told = Told { signalled: true, ..BEGUN };
+        let signal = meaning(&ended(End::Exited(137)), None, &told);
+        assert_eq!(
+            (signal.reason, signal.exit, signal.message.as_str()),
+            (Reason::Signalled, Some(137), "signal 9 ended it")
+        );
+        assert_eq!(meaning(&ended(End::Exited(3)), None, &told).reason, Reason::ExitNonzero);
+        let asked = meaning(&ended(End::Exited(143)), Some(StopCause::Operator), &told);
+        assert_eq!(asked.state, ResultState::Cancelled);
     }
 
     #[test]

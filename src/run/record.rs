@@ -154,7 +154,10 @@ impl Run {
     /// The key under which a backend launches it at most once; `None` for one that was recovered from a backend alone.
     pub fn launch_key(&self) -> Option<LaunchKey> {
         let request = self.request.as_ref()?;
-        Some(LaunchKey::of_action(self.id.action(), &request.blob, self.id.attempt()))
+        Some(match &request.occasion {
+            None => LaunchKey::of_action(self.id.action(), &request.blob, self.id.attempt()),
+            Some(occasion) => LaunchKey::of_file(self.id.action(), &request.blob, occasion),
+        })
     }
 
     /// Whether it was found running on a backend by a journal that does not have its beginning.
@@ -237,6 +240,7 @@ mod tests {
             blob: blob.to_string().repeat(40).parse().unwrap(),
             mode: "100644".to_owned(),
             head: "0".repeat(40).parse().unwrap(),
+            occasion: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::step::Finish;
 use crate::action::reason::Reason;
 use crate::action::result::{ActionResult, DispatcherRef, JobRef, LogRef, ResultState, SCHEMA};
 use crate::config::types::Layout;
+use crate::runner::event::SIGNALLED;
 use crate::support::clock::rfc3339_seconds;
 use crate::support::ids::ActionId;
 
@@ -71,8 +72,15 @@ fn told(run: &Run, progress: &Progress) -> Told {
         wrapping: run.wrapping,
         starts: progress.started,
         timed_out: progress.stopped.as_deref() == Some("timed_out"),
+        signalled: progress.stopped.as_deref() == Some(SIGNALLED) || fell_silent(progress),
         complaint: progress.error.clone(),
     }
+}
+
+/// The runner began the formula and never said how it ended, although nothing of what it said is missing: it was ended itself. A
+/// container's exit code does not tell that from a formula's own.
+fn fell_silent(progress: &Progress) -> bool {
+    progress.started > 0 && progress.exit.is_none() && !progress.incomplete && progress.dropped == 0
 }
 
 /// When the formula began, by the runner's clock; where it did not say, when the launch was known.

@@ -21,6 +21,9 @@ pub struct Request {
     pub mode: String,
     /// The head of the primary branch in which it was found.
     pub head: CommitId,
+    /// Of a file that is not from the ops repo (`dispatch once --action`): the occasion, which no other run has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occasion: Option<String>,
 }
 
 /// Why a run is to stop.

@@ -40,6 +40,10 @@ pub const WAITING: &str = "waiting_for_vault";
 /// [`Kind::Status`]: the run was stopped because somebody asked for it.
 pub const CANCELLED: &str = "cancelled";
 
+/// [`Kind::Status`]: a signal that the runner did not send ended the formula. Its exit code, 128 and the signal, is one that a
+/// formula may also choose.
+pub const SIGNALLED: &str = "signalled";
+
 /// The formula's output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,7 +89,7 @@ pub enum Kind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     },
-    /// The runner's own progress: [`STARTED`], [`GRANT_OPENED`], [`WAITING`], `timed_out`, [`CANCELLED`].
+    /// The runner's own progress: [`STARTED`], [`GRANT_OPENED`], [`WAITING`], `timed_out`, [`CANCELLED`], [`SIGNALLED`].
     Status {
         /// Which.
         state: String,

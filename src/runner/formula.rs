@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep};
 use super::emit::Emitter;
 use super::envelope::{Limits, Secrets};
 use super::environment::{PATH, Variables};
-use super::event::{CANCELLED, EXIT_TIMED_OUT, Kind};
+use super::event::{CANCELLED, EXIT_TIMED_OUT, Kind, SIGNALLED};
 use super::processes;
 
 /// The runner's exit code when it was asked to stop and ended the formula: that of a process ended by SIGTERM, whatever the
@@ -173,6 +173,8 @@ pub async fn watch(leader: Pid, limits: Limits, emitter: &Emitter, ears: &mut Ea
             .emit_if_ready(Kind::Error { message: format!("{left} of the formula's processes could not be killed") });
     }
     // Said when it is true: only now has the run really stopped.
-    emitter.emit(stop.map(|reason| reason.status(limits)));
+    let signalled =
+        || ended.terminating_signal().map(|signal| Kind::status(SIGNALLED, Some(format!("signal {signal} ended it"))));
+    emitter.emit(stop.map(|reason| reason.status(limits)).or_else(signalled));
     Ok(stop.map_or_else(|| processes::exit_code(ended), Stop::code))
 }

@@ -114,8 +114,8 @@ text_id! {
 }
 text_id! {
     /// The key under which a backend launches a run at most once: a digest of what was asked for, the same whoever asks, so
-    /// that it survives the loss of the journal and a change of leader.
-    LaunchKey, "a launch key", "40 lower-case hex digits", |text| text.len() == 40 && is_object_id(text)
+    /// that it survives the loss of the journal and a change of leader. That of a file that is no action of the ops repo is longer.
+    LaunchKey, "a launch key", "40 or 48 lower-case hex digits", |text| matches!(text.len(), 40 | 48) && is_hex(text)
 }
 
 fn is_name(text: &str) -> bool {
@@ -137,7 +137,11 @@ fn is_mount_name(text: &str) -> bool {
 }
 
 fn is_object_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    matches!(text.len(), 40 | 64) && is_hex(text)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 impl ActionId {
@@ -177,6 +181,18 @@ impl LaunchKey {
     pub fn of_action(action: &ActionId, blob: &BlobId, attempt: u32) -> Self {
         let digest = sha256_hex(format!("action\0{action}\0{blob}\0{attempt}").as_bytes());
         Self(digest.chars().take(40).collect())
+    }
+
+    /// The key of a run of a file that is not from the ops repo; `occasion` is another for each such run. No action has it, also one of
+    /// the same name and bytes.
+    pub fn of_file(action: &ActionId, blob: &BlobId, occasion: &str) -> Self {
+        let digest = sha256_hex(format!("file\0{action}\0{blob}\0{occasion}").as_bytes());
+        Self(digest.chars().take(48).collect())
+    }
+
+    /// Whether it is one of [`Self::of_file`].
+    pub fn is_of_file(&self) -> bool {
+        self.0.len() == 48
     }
 }
 
@@ -276,5 +292,15 @@ mod tests {
         let key = LaunchKey::of_action(&id, &blob, 1);
         assert_eq!(key, LaunchKey::of_action(&id, &blob, 1));
         assert_ne!(key, LaunchKey::of_action(&id, &blob, 2));
+    }
+
+    #[test]
+    fn a_file_has_a_key_of_its_own_each_time_and_none_of_an_action() {
+        let (id, blob) = ("a".parse().unwrap(), BlobId("0".repeat(40)));
+        let (action, file) = (LaunchKey::of_action(&id, &blob, 1), LaunchKey::of_file(&id, &blob, "one"));
+        assert_ne!(file, LaunchKey::of_file(&id, &blob, "two"));
+        assert!(file.is_of_file() && !action.is_of_file());
+        assert_ne!(file.as_str().get(..16), action.as_str().get(..16));
+        assert_eq!(file.as_str().parse::<LaunchKey>().unwrap(), file);
     }
 }

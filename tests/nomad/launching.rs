@@ -108,6 +108,21 @@ async fn a_launch_of_before_the_oldest_mark_cannot_be_ruled_out() {
 }
 
 #[tokio::test]
+async fn launches_do_not_queue_up_behind_a_mark_that_is_slow_to_come() {
+    let world = World::new().await;
+    let proxy = FaultProxy::start(&world.api.address);
+    proxy.spoil(usize::MAX, "GET /v1/job/*tidemark*/evaluations*", Fault::Refuse(500));
+    let backend = world.backend_at(&proxy.url(), PLACEMENT);
+    let keys: Vec<_> = (1..=20).map(key).collect();
+    for found in all(keys.iter().map(|key| backend.find(key))).await {
+        assert_eq!(found.unwrap(), Found::NotLaunched);
+    }
+    let made = proxy.seen("PUT /v1/job/*/dispatch*tidemark*");
+    assert_eq!(made.len(), 1, "one mark is on its way, and nobody makes another: {made:?}");
+    proxy.heal();
+}
+
+#[tokio::test]
 async fn what_does_not_fit_or_may_not_travel_is_refused_with_words_and_nothing_is_dispatched() {
     let world = World::new().await;
     let backend = world.backend();

@@ -17,6 +17,8 @@
 #[path = "../backend_contract/mod.rs"]
 mod backend_contract;
 mod checking;
+#[path = "../common/connections.rs"]
+mod connections;
 mod contract;
 mod ends;
 #[path = "../common/fault_proxy.rs"]

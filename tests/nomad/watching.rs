@@ -1,50 +1,13 @@
 //! The shared watch: many runs over few connections, and what becomes of them when the stream does not come.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
-
 use dispatch::backend::{Backend as _, Cursor, End};
 
 use crate::backend_contract::observe;
+use crate::connections::Connections;
 use crate::fault_proxy::{Fault, FaultProxy};
 use crate::world::{HELLO, PLACEMENT, World, all, appears, job_of, key};
 
 const STREAM: &str = "GET /v1/event/stream*";
-
-/// The most connections that this machine had open to a port. The proxy's own count would have those in it that were closed on our side
-/// while a log was followed, which it notices only when more of the log comes.
-struct Connections(Arc<AtomicBool>, JoinHandle<usize>);
-
-impl Connections {
-    fn count(url: &str) -> Self {
-        let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-        let (remote, over) = (format!(":{port:04X}"), Arc::new(AtomicBool::new(false)));
-        let stop = Arc::clone(&over);
-        let counting = std::thread::spawn(move || {
-            let mut most = 0;
-            while !stop.load(Ordering::Relaxed) {
-                let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-                most = most.max(table.lines().filter(|line| is_open_to(&remote, line)).count());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            most
-        });
-        Self(over, counting)
-    }
-
-    fn stop(self) -> usize {
-        self.0.store(true, Ordering::Relaxed);
-        self.1.join().unwrap()
-    }
-}
-
-/// A line of the kernel's table: `sl local_address rem_address st …`, where 01 is ESTABLISHED.
-fn is_open_to(remote: &str, line: &str) -> bool {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    matches!(fields[..], [_, _, address, "01", ..] if address.ends_with(remote))
-}
 
 #[tokio::test]
 async fn a_run_is_followed_to_its_end_although_the_event_stream_never_comes() {
@@ -96,7 +59,9 @@ async fn two_hundred_runs_at_once_take_ten_connections_at_the_most_and_each_runs
     let world = World::with("cpu = 41000").await;
     let proxy = FaultProxy::start(&world.api.address);
     let backend = world.backend_at(&proxy.url(), PLACEMENT * 10);
-    let most = Connections::count(&proxy.url());
+    // Not the proxy's own count: it would have those in it that were closed on our side while a log was followed, which it notices only when
+    // more of the log comes.
+    let most = Connections::count(std::process::id(), &proxy.url());
     let one = async |attempt: u32| {
         let envelope = world.envelope(&key(attempt), HELLO);
         assert_eq!(backend.find(&key(attempt)).await.unwrap(), dispatch::backend::Found::NotLaunched);

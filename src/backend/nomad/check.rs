@@ -58,6 +58,10 @@ impl NomadBackend {
                 format!("{address}: the servers have no leader"),
                 "look at the servers: `nomad server members`",
             ),
+            Err(ClientError::Distrusted { why, detail, .. }) => {
+                let evidence = format!("{address}: {}: {detail}", why.what);
+                Finding::bad(Standing::Unreachable, subject, evidence, why.fix)
+            }
             Err(error) => failed(
                 subject,
                 &error,

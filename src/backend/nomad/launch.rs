@@ -22,6 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::client::types::{Allocation, Evaluation};
 use super::client::{ClientError, Dispatch, Prospect, Since};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
 use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, question, refused};
@@ -42,9 +43,17 @@ const TIDEMARK_LASTS: Duration = Duration::from_secs(3600);
 /// Launches under one key that were ruled out, at the most; each is a launch whose outcome was in doubt.
 const GENERATIONS: u32 = 100;
 
-/// When this process last knew of a tidemark that was fresh.
+/// A tidemark that is not over yet is not looked at again sooner: launches do not wait for it.
+const TIDEMARK_LOOKS: Duration = Duration::from_secs(1);
+
+/// What this process knows of its tidemarks.
 #[derive(Debug, Default)]
-pub(super) struct Tidemark(Option<Instant>);
+pub(super) struct Tidemark {
+    /// When there was last a fresh one.
+    fresh: Option<Instant>,
+    /// The child that is to be the next, and when it was last seen not to be over.
+    coming: Option<(String, Instant)>,
+}
 
 /// What there is under a key.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -230,28 +239,63 @@ impl NomadBackend {
         Ok(None)
     }
 
-    /// Whether there is a child that was over at `asked`.
+    /// Whether there is a child that was over at `asked`, and not only about to be: only then is it collected no later than what was
+    /// launched after it.
     async fn tidemark_before(&self, asked: Timestamp) -> Result<bool, BackendError> {
         let prefix = names::tidemarks(&self.settings.job);
         let marks = question(|| self.client.jobs(&prefix)).await?;
         let before = |submitted: i64| i128::from(submitted) < asked.as_nanosecond();
-        Ok(marks.iter().any(|mark| mark.status == "dead" && mark.stop && before(mark.submit_time)))
+        for mark in marks.iter().filter(|mark| mark.status == "dead" && mark.stop && before(mark.submit_time)) {
+            let (allocations, evaluations) = question(|| async {
+                Ok((
+                    self.client.allocations(&mark.id, Since::Whenever).await?,
+                    self.client.evaluations(&mark.id, Since::Whenever).await?,
+                ))
+            })
+            .await?;
+            let settled = is_settled(&allocations, &evaluations)
+                && allocations.iter().map(|one| one.modify_time).all(before)
+                && evaluations.iter().map(|one| one.modify_time).all(before);
+            if settled {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sees to it that there is a fresh tidemark. Where that does not succeed, a launch in doubt will be settled as lost: no reason not to
     /// launch.
     pub(super) async fn keep_tidemark(&self) {
         let mut known = self.tidemark.lock().await;
-        if known.0.is_some_and(|at| at.elapsed() < TIDEMARK_LASTS) {
+        let is_recent = |at: Instant, lasts: Duration| at.elapsed() < lasts;
+        if known.fresh.is_some_and(|at| is_recent(at, TIDEMARK_LASTS))
+            || known.coming.as_ref().is_some_and(|(_, looked)| is_recent(*looked, TIDEMARK_LOOKS))
+        {
             return;
         }
-        match self.make_tidemark().await {
-            Ok(()) => known.0 = Some(Instant::now()),
-            Err(error) => tracing::warn!(%error, "no mark for ruling out launches could be made in Nomad"),
+        match self.next_tidemark(&mut known.coming).await {
+            Ok(()) => *known = Tidemark { fresh: Some(Instant::now()), coming: None },
+            Err(error) => tracing::warn!(%error, "there is no mark for ruling out launches in Nomad yet"),
         }
     }
 
-    async fn make_tidemark(&self) -> Result<(), ClientError> {
+    /// Waits a moment for a new one; one that was made before and is not over is looked at, and no other is made.
+    async fn next_tidemark(&self, coming: &mut Option<(String, Instant)>) -> Result<(), ClientError> {
+        let over = if let Some((id, _)) = coming {
+            self.is_over(id).await
+        } else {
+            let id = self.make_tidemark().await?;
+            let over = persist(RetryPolicy::QUESTION, || self.is_over(&id)).await;
+            *coming = Some((id, Instant::now()));
+            over
+        };
+        if let Some((_, looked)) = coming {
+            *looked = Instant::now();
+        }
+        over
+    }
+
+    async fn make_tidemark(&self) -> Result<String, ClientError> {
         let now = SystemClock.now();
         let (token, prefix) = (format!("tidemark-{}", now.as_nanosecond()), names::tidemark_prefix());
         let meta = BTreeMap::from([(META_RUN, "tidemark".to_owned())]);
@@ -259,15 +303,18 @@ impl NomadBackend {
         let dispatch = Dispatch { parent, token: &token, prefix: &prefix, meta, payload: NOTHING };
         let id = self.client.dispatch(&dispatch).await?.job;
         self.client.deregister(&id).await?;
-        // Over, and not only about to be: only then is it collected no later than what is launched after it.
-        persist(RetryPolicy::QUESTION, || self.is_over(&id)).await
+        Ok(id)
     }
 
     async fn is_over(&self, job: &str) -> Result<(), ClientError> {
-        let pending =
-            self.client.evaluations(job, Since::Whenever).await?.into_iter().any(|one| one.status == "pending");
+        let evaluations = self.client.evaluations(job, Since::Whenever).await?;
         let allocations = self.client.allocations(job, Since::Whenever).await?;
-        let running = allocations.iter().any(|one| matches!(one.client_status.as_str(), "pending" | "running"));
-        if pending || running { Err(ClientError::not_over()) } else { Ok(()) }
+        if is_settled(&allocations, &evaluations) { Ok(()) } else { Err(ClientError::not_over()) }
     }
+}
+
+/// Whether neither the scheduler nor a client has anything left to do for a job that is to stop.
+fn is_settled(allocations: &[Allocation], evaluations: &[Evaluation]) -> bool {
+    let running = |one: &Allocation| matches!(one.client_status.as_str(), "pending" | "running");
+    !allocations.iter().any(running) && !evaluations.iter().any(|one| one.status == "pending")
 }

@@ -28,6 +28,7 @@ fn see(name: &str) -> Step {
         blob: "a".repeat(40).parse().unwrap(),
         mode: "100644".to_owned(),
         head: "b".repeat(40).parse().unwrap(),
+        occasion: None,
     };
     Step::See { request, asked_by: None }
 }

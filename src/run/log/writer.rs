@@ -29,7 +29,7 @@ pub struct Progress {
     pub started: u32,
     /// When it said so first, in the runner's words.
     pub started_at: Option<String>,
-    /// The last status besides `started`: `timed_out`, `cancelled`.
+    /// The last status besides `started`: `timed_out`, `cancelled`, `signalled`.
     pub stopped: Option<String>,
     /// It said that it has opened the wrapping of its grant.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::tls::{Distrust, distrust};
 use super::token::TokenError;
 use crate::support::chain;
 
@@ -39,6 +40,16 @@ pub enum ClientError {
         /// What was asked.
         call: Call,
         /// Why.
+        detail: String,
+    },
+    /// One side does not trust the other: nothing was asked of it.
+    #[error("{call}: {}: {detail}: {}", .why.what, .why.fix)]
+    Distrusted {
+        /// What was asked.
+        call: Call,
+        /// What to do about it.
+        why: Distrust,
+        /// Why, in the words of TLS.
         detail: String,
     },
     /// The server may have done it or not: no answer came, or not all of it.
@@ -115,7 +126,12 @@ impl ClientError {
     pub(super) fn of_transport(call: Call, error: reqwest::Error) -> Self {
         // `is_connect` holds only before a connection stands: no byte of the request was sent.
         let not_sent = error.is_connect() || error.is_builder();
-        let detail = chain::words(&error.without_url());
+        let error = error.without_url();
+        let detail = chain::words(&error);
+        if let Some(why) = distrust(&error) {
+            // Also where the server says so only after the first bytes of a request: it has not looked at them.
+            return Self::Distrusted { call, why, detail };
+        }
         if not_sent { Self::NotSent { call, detail } } else { Self::NoAnswer { call, detail } }
     }
 
@@ -128,7 +144,7 @@ impl ClientError {
     /// What asking again would come to.
     pub fn prospect(&self) -> Prospect {
         match self {
-            Self::NotSent { .. } | Self::Busy { .. } | Self::Token { .. } => Prospect::Later,
+            Self::NotSent { .. } | Self::Distrusted { .. } | Self::Busy { .. } | Self::Token { .. } => Prospect::Later,
             Self::NoAnswer { .. } | Self::Failed { .. } | Self::Garbled { .. } => Prospect::InDoubt,
             Self::Absent { .. } | Self::Denied { .. } | Self::Refused { .. } => Prospect::Never,
         }

@@ -1,7 +1,8 @@
 //! The Nomad client: one function for each call of its HTTP API that is used here, on `reqwest`. It neither retries nor decides
 //! anything: who calls it does.
 //!
-//! `connect` makes the connection (TLS, `unix://`, server name), `token` reads the token, `answer` says what an answer means, `types` is what
+//! `connect` makes the connection (TLS, `unix://`, server name), `token` reads the token, `answer` says what an answer means,
+//! `tls` why no connection that is trusted comes about, `types` is what
 //! answers hold, `jobs`, `runs` and `files` are the calls, `stream` the event stream. The backend and `dispatch jobs` talk to it.
 
 mod answer;
@@ -10,6 +11,7 @@ mod files;
 mod jobs;
 mod runs;
 mod stream;
+mod tls;
 mod token;
 pub mod types;
 
@@ -30,6 +32,7 @@ pub use self::files::Chunks;
 pub(super) use self::files::Reading;
 pub use self::jobs::{Dispatch, Registration};
 pub use self::stream::EventStream;
+pub use self::tls::Distrust;
 pub use self::token::TokenSource;
 
 use self::connect::Connection;

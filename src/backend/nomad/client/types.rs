@@ -138,6 +138,8 @@ pub struct Evaluation {
     pub status: String,
     /// `job-register`, `job-deregister`, `node-drain`, `alloc-stop`, ….
     pub triggered_by: String,
+    /// Nanoseconds since 1970.
+    pub modify_time: i64,
     /// Why nothing could be placed, by group.
     #[serde(rename = "FailedTGAllocs")]
     pub failed: Option<BTreeMap<String, Metric>>,
