@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use dispatch::action::reason::Reason;
 use dispatch::action::result::ResultState;
-use dispatch::admission::gather::{Chain, FormulaSource, LedgerError};
+use dispatch::admission::gather::{ApprovedPolicy, Chain, FormulaSource, LedgerError};
 use dispatch::admission::rules::LocalFiles;
 use dispatch::admission::snapshot::{Availability, Earlier, Stage};
 use dispatch::admission::{Admitted, Explanation, Gatherer, How, Ledger, Rules, Scene, Verdict, admit};
@@ -25,7 +25,7 @@ use dispatch::config::Config;
 use dispatch::grant::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use dispatch::ops::{Entry, Mirror};
 use dispatch::support::checkup::Finding;
-use dispatch::support::ids::{ActionId, BlobId, SecretName};
+use dispatch::support::ids::{ActionId, BlobId, CommitId, SecretName};
 use ops_repo::{Key, OpsRepo};
 
 const POLICY: &str = "[tiers]\nrotate = \"medium\"\ntidy = \"low\"\n";
@@ -42,6 +42,12 @@ struct Known(BTreeMap<ActionId, Earlier>);
 impl Ledger for Known {
     async fn earlier(&self, ids: &BTreeSet<ActionId>) -> Result<BTreeMap<ActionId, Earlier>, LedgerError> {
         Ok(ids.iter().filter_map(|id| Some((id.clone(), self.0.get(id)?.clone()))).collect())
+    }
+    async fn approved_policy(&self, _: &CommitId) -> Result<Option<ApprovedPolicy>, LedgerError> {
+        Ok(None)
+    }
+    async fn keep_policy(&self, _: &ApprovedPolicy) -> Result<(), LedgerError> {
+        Ok(())
     }
 }
 
@@ -415,8 +421,11 @@ async fn a_file_of_this_machine_is_judged_by_the_head_and_never_runs_unless_the_
     let mut world = World::new().await;
     let scene = world.scene().await;
     let bytes = action("a", "rotate");
-    let snapshot =
-        world.gatherer.gather_file(&scene, "a.toml", bytes.as_bytes(), &world.rules, &Generous).await.unwrap();
+    let snapshot = world
+        .gatherer
+        .gather_file(&scene, "a.toml", bytes.as_bytes(), &world.rules, &world.journal, &Generous)
+        .await
+        .unwrap();
     assert!(matches!(admit(&snapshot, &world.rules).verdict, Verdict::SetAside { .. }));
     world.rules.local_files = LocalFiles::ForDebugging;
     let Verdict::Admitted(admitted) = admit(&snapshot, &world.rules).verdict else { panic!("the config says so") };

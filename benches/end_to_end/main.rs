@@ -5,7 +5,7 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`settled`], [`grants`], [`vault`] and [`nomad`].
+//! [`pickup`], [`burst`], [`settled`], [`grants`], [`vault`], [`nomad`] and [`forge`].
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,10 @@
 )]
 
 mod burst;
+#[path = "../../tests/faults/child.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod child;
+mod forge;
 #[path = "../../tests/common/git_http.rs"]
 #[allow(dead_code, reason = "its faults and logins are for tests")]
 mod git_http;
@@ -30,6 +34,9 @@ mod process;
 mod repo;
 mod settled;
 mod table;
+#[path = "../../tests/common/testbed.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
+mod testbed;
 mod vault;
 mod world;
 
@@ -58,7 +65,7 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
@@ -67,6 +74,7 @@ const SCENARIOS: [Scenario; 8] = [
     ("grants", grants::measure),
     ("vault", vault::measure),
     ("nomad", nomad::measure),
+    ("forge", forge::measure),
 ];
 
 fn main() -> ExitCode {

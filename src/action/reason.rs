@@ -72,6 +72,7 @@ reasons! {
     BytesNotOfRequest = "bytes_not_of_request", "The pull request did not bring these bytes: they came another way.";
     ApprovalOutdated = "approval_outdated", "The file or its formula changed after it was approved.";
     ApprovalElsewhere = "approval_elsewhere", "The commit that was approved is no part of the pull request.";
+    ApprovalForOtherBranch = "approval_for_other_branch", "The pull request went to another branch when it was approved.";
     ApprovalWithdrawn = "approval_withdrawn", "The approval was dismissed, or overruled by the same person.";
     ApprovalByAuthor = "approval_by_author", "Whoever wrote a part of the pull request cannot approve it.";
     ApproverNotAllowed = "approver_not_allowed", "Whoever approved is not on the config's list for this tier.";

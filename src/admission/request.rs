@@ -139,6 +139,8 @@ pub struct Reviewed {
     pub at: Option<Timestamp>,
     /// Which commit was reviewed, by the reviewer's word, and what is to be said of that.
     pub commit: Option<(CommitId, Standing)>,
+    /// Of an approval: the branch that the request went to when it was given.
+    pub target: Option<String>,
 }
 
 /// What a reviewed commit is to a request.

@@ -15,6 +15,7 @@ use crate::action::reason::Reason;
 use crate::admission::snapshot::Arrival;
 use crate::admission::{Check, Judgement, Verdict};
 use crate::config::Config;
+use crate::config::types::ApprovalMode;
 use crate::dispatcher::preview::{Place, Preview, PreviewError, Previewed};
 use crate::run::journal::chain::Event;
 use crate::run::journal::{JournalError, read};
@@ -76,7 +77,7 @@ async fn by_id(
     let decisions = decisions(&preview, id).map_err(|error| in_words(&error.into()))?;
     let previewed = preview.action(id).await.map_err(|error| in_words(&error))?;
     let view = match previewed {
-        Some(previewed) => present(&previewed, id.to_string()),
+        Some(previewed) => before_the_merge(present(&previewed, id.to_string()), place, config),
         None if decisions.is_empty() => return Err(unknown(id)),
         None => ExplainView { action: id.to_string(), ..ExplainView::default() },
     };
@@ -85,7 +86,9 @@ async fn by_id(
 
 fn unknown(id: &ActionId) -> CliError {
     let words = CliError::new(Kind::Failed, format!("neither the ops repo nor the journal has an action `{id}`"));
-    words.hint("for one that is not merged yet, say `--ref BRANCH` or `--file FILE`")
+    words.hint(format!(
+        "for one that is not merged yet, say `--ref BRANCH` (`dispatch request` makes `dispatch/{id}`) or `--file FILE`"
+    ))
 }
 
 fn note(preview: &Preview) -> Option<String> {
@@ -116,6 +119,21 @@ fn without_approval(view: ExplainView) -> ExplainView {
         return view;
     }
     let message = "everything else holds; its approval is judged by the commit that brings it".to_owned();
+    ExplainView { verdict: "waiting".to_owned(), message: Some(message), ..view }
+}
+
+/// On a branch nothing has been merged yet: that no pull request brought it there is no finding. Where that is all, it waits for one.
+fn before_the_merge(view: ExplainView, place: &Place, config: &Config) -> ExplainView {
+    let nothing = [Reason::NoPullRequest.code(), Reason::EvidenceUnavailable.code()];
+    let looks_for_one = config.approval.mode == Some(ApprovalMode::PullRequest) && matches!(place, Place::Named(_));
+    let open = |check: &&CheckView| check.verdict != CheckVerdict::Passed;
+    let others = view.checks.iter().filter(open).any(|check| check.number != APPROVAL);
+    let is_that = view.reason.as_deref().is_some_and(|reason| nothing.contains(&reason));
+    if !looks_for_one || others || !is_that {
+        return view;
+    }
+    let branch = &config.ops.branch;
+    let message = format!("everything else holds; its approval is judged when a pull request brings it to {branch}");
     ExplainView { verdict: "waiting".to_owned(), message: Some(message), ..view }
 }
 

@@ -177,8 +177,9 @@ fn approvers(key: &str, tier: &TierApproval, mode: Option<ApprovalMode>, draft: 
         draft.complain(&format!("{key}.approvers"), Error, wrong.help("each user has one of its own"));
     }
     if mode == Some(ApprovalMode::PullRequest) && people.len() < needed {
+        let (name, may) = (key.trim_start_matches("approval."), people.len());
         let wrong =
-            Wrong::new(format!("{needed} must approve, and {} may: nothing of this tier is admitted", people.len()));
+            Wrong::new(format!("{needed} must approve what is {name}, and {may} may: nothing of it is admitted"));
         let help =
             "list `approvers = [{ login = \"…\", id = … }]`; `/api/v1/users/<login>` of the forge says the number";
         draft.complain(key, Warning, wrong.help(help));

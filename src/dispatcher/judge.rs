@@ -63,6 +63,10 @@ impl Judge {
         let seen: Vec<Run> = self.journal().in_state(State::Seen).await?;
         let (mut judged, mut moved) = (Judged::default(), Vec::new());
         let Some(scene) = self.scene().await? else { return Ok((judged, moved)) };
+        if let Err(why) = self.gatherer.keep_policy(&scene, rules, self.journal()).await {
+            tracing::debug!("the policy cannot be looked at now: {why}");
+            judged.sooner(LOOK_AGAIN);
+        }
         if seen.is_empty() {
             return Ok((judged, moved));
         }

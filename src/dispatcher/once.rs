@@ -1,4 +1,4 @@
-//! `dispatch once`: looks at the ops repo, takes everything that can run through to its result in the ops repo, and ends.
+//! `dispatch once`: looks at the ops repo, takes everything that can run through to its result in the ops repo, tells the forge, and ends.
 
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -43,7 +43,19 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`OnceError`].
-    pub async fn once(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
+    pub async fn once(&self, interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
+        self.begin_telling().await?;
+        let over = watch::Sender::new(false);
+        let round = async {
+            let round = self.round(interrupt.clone()).await;
+            over.send_replace(true);
+            round
+        };
+        let telling = Box::pin(self.tell_round(over.subscribe(), interrupt.clone()));
+        tokio::join!(round, telling).0
+    }
+
+    async fn round(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
         self.resume().await?;
         let whole = async {
             let look = self.look().await?;

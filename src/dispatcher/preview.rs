@@ -202,7 +202,8 @@ impl Preview {
     /// # Errors
     /// Git.
     pub async fn file(&self, name: &str, bytes: &[u8], rules: &Rules) -> Result<Previewed, PreviewError> {
-        let snapshot = self.gatherer.gather_file(&self.scene, name, bytes, rules, self.secrets.as_ref()).await?;
+        let (journal, secrets) = (&self.journal, self.secrets.as_ref());
+        let snapshot = self.gatherer.gather_file(&self.scene, name, bytes, rules, journal, secrets).await?;
         let explanation = admit(&snapshot, rules);
         Ok(Previewed { snapshot, explanation })
     }

@@ -37,6 +37,7 @@ impl Dispatcher {
     /// # Errors
     /// Only where the journal cannot be read at the start.
     pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
+        self.begin_telling().await?;
         self.resume().await?;
         let mut parts = vec![
             tokio::spawn(Arc::clone(&self).keep_looking()),
@@ -45,8 +46,13 @@ impl Dispatcher {
             tokio::spawn(Arc::clone(&self).keep_tidy()),
             tokio::spawn(Arc::clone(&self).keep_reaching()),
         ];
+        // Stopping ends it like everything else.
+        let never = watch::Sender::new(false);
         if let Some(teller) = &self.teller {
-            parts.push(tokio::spawn(Arc::clone(&self).keep_telling(Arc::clone(teller))));
+            let (this, teller, never) = (Arc::clone(&self), Arc::clone(teller), never.subscribe());
+            parts.push(tokio::spawn(async move { this.keep_telling(&teller, never).await }));
+        }
+        if let Some(teller) = &self.teller {
             parts.push(tokio::spawn(Arc::clone(&self).keep_checking(Arc::clone(teller))));
         }
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());

@@ -307,7 +307,7 @@ async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result
         reach.note(name, findings);
     }
     let mut findings = looked.into_all();
-    findings.extend(crate::forge::findings(config).await);
+    findings.extend(crate::forge::findings_at_start(config).await);
     let least = match unanswered {
         Unanswered::WaitFor => Standing::Wrong,
         Unanswered::Stop => Standing::Unreachable,

@@ -11,6 +11,9 @@ use crate::support::checkup::{Finding, Standing};
 /// Where the docs say which scopes a token needs.
 const SCOPES: &str = "docs/forge.md names the scopes that a token needs";
 
+/// The subjects that concern telling alone: the token, the right, the scope.
+const TELLING: [&str; 3] = ["forge: telling token", "forge: right to tell", "forge: scope for comments"];
+
 /// Whether anything in the config needs the forge's API.
 pub fn is_used(config: &Config) -> bool {
     let forge = &config.forge;
@@ -39,8 +42,20 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// What a start makes of it: telling stops nobody from running, and where the forge proves nothing either, no part of it does.
+pub async fn findings_at_start(config: &Config) -> Vec<Finding> {
+    let proves = config.approval.mode == Some(ApprovalMode::PullRequest) || config.approval.require_protection;
+    let mut findings = findings(config).await;
+    for finding in findings.iter_mut().filter(|finding| !proves || TELLING.contains(&finding.subject.as_str())) {
+        finding.standing = finding.standing.min(Standing::Warning);
+    }
+    findings
+}
+
 fn failed(subject: &str, error: &ForgeError, fix: &str) -> Finding {
     let standing = if error.class() == Class::Permanent { Standing::Wrong } else { Standing::Unreachable };
+    let there = "see that the forge runs, and that `forge.url` or `ops.remote` is its address";
+    let fix = if matches!(error, ForgeError::Send { .. }) { there } else { fix };
     Finding::bad(standing, subject, chain::words(error), fix)
 }
 
@@ -75,15 +90,20 @@ fn repository_findings(repository: &Repository, config: &Config) -> Vec<Finding>
 
 async fn token_findings(reader: &Forge, teller: &Forge, config: &Config) -> Vec<Finding> {
     let mut findings = vec![user_finding("forge: reading token", reader.me().await)];
+    if config.approval.mode == Some(ApprovalMode::PullRequest)
+        && let Err(error) = reader.labels().await
+    {
+        findings.push(failed("forge: scope for what happened to requests", &error, SCOPES));
+    }
     let telling = config.telling.statuses || config.telling.comments;
     if telling {
-        findings.push(user_finding("forge: telling token", teller.me().await));
+        findings.push(user_finding(TELLING[0], teller.me().await));
         findings.push(write_finding(teller.repository().await));
     }
     if config.telling.comments
         && let Err(error) = teller.labels().await
     {
-        findings.push(failed("forge: scope for comments", &error, SCOPES));
+        findings.push(failed(TELLING[2], &error, SCOPES));
     }
     findings
 }
@@ -97,7 +117,7 @@ fn user_finding(subject: &str, user: Result<User, ForgeError>) -> Finding {
 
 /// What the user may do; that the token's scopes allow it too only shows when something is told.
 fn write_finding(repository: Result<Repository, ForgeError>) -> Finding {
-    let subject = "forge: right to tell";
+    let subject = TELLING[1];
     match repository {
         Ok(repository) if repository.permissions.push => Finding::good(subject, "the user may write to the repository"),
         Ok(_) => Finding::bad(

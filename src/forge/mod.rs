@@ -27,10 +27,10 @@ use crate::config::Config;
 
 pub use access::As;
 pub use error::{Class, Effect, ForgeError};
-pub use findings::{findings, is_used};
+pub use findings::{findings, findings_at_start, is_used};
 pub use people::{User, UserId};
 pub use repository::{AddedFile, Branch, Permissions, Protection, Repository, RepositoryId};
-pub use requests::{ChangedFile, PullNumber, PullRequest, RequestCommit, Review, ReviewState, Side, Which};
+pub use requests::{ChangedFile, Happening, PullNumber, PullRequest, RequestCommit, Review, ReviewState, Side, Which};
 pub use telling::{Comment, Hook, HookConfig, Issue, Label, Status, StatusState};
 
 use self::access::{Address, Token};

@@ -114,6 +114,22 @@ pub enum ReviewState {
     Unknown,
 }
 
+/// An entry of what happened to a request, as far as it matters here. Entries have numbers that rise.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Happening {
+    /// Its number.
+    pub id: i64,
+    /// `review`, `change_target_branch`, `merge_pull` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Of a review: its number.
+    #[serde(default)]
+    pub review_id: i64,
+    /// Of a change of the target: the branch that it was before.
+    #[serde(default)]
+    pub old_ref: String,
+}
+
 /// A commit of a request, with the users that the forge found by the e-mails in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RequestCommit {
@@ -185,6 +201,14 @@ impl Forge {
         let digits = number.0.to_string();
         let path = ["pulls", &digits, "reviews"];
         self.wire().list(Call::get(format!("the reviews of pull request {number}"), &self.path(&path))).await
+    }
+
+    /// What happened to a request, in the order in which it did. Without a page all of it comes; what each page of a list says of
+    /// its length is the length of that page, so that whoever relies on this looks for a beginning and an end.
+    pub async fn happenings(&self, number: PullNumber) -> Result<Vec<Happening>, ForgeError> {
+        let digits = number.0.to_string();
+        let path = ["issues", &digits, "timeline"];
+        self.wire().read(&Call::get(format!("what happened to pull request {number}"), &self.path(&path))).await
     }
 
     /// All commits of the request.

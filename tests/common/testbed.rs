@@ -88,7 +88,7 @@ impl Testbed {
 
     /// A fresh private repository with one commit on `main`, in an organisation of its own.
     pub(crate) fn repository(&self) -> Repository {
-        Repository::new(self)
+        Repository::new(self.forge())
     }
 
     /// An own Nomad; the options stand in `tests/testbed/nomad/server.sh`. Ended at drop, with all that runs on it.
@@ -99,6 +99,11 @@ impl Testbed {
     /// An own Vault; the options stand in `tests/testbed/vault/server.sh`. Ended at drop.
     pub(crate) fn private_vault(&self, options: &[&str]) -> PrivateServer {
         PrivateServer::start(self, Kind::Vault, options)
+    }
+
+    /// An own Gitea. Ended at drop.
+    pub(crate) fn private_gitea(&self) -> PrivateServer {
+        PrivateServer::start(self, Kind::Gitea, &[])
     }
 }
 

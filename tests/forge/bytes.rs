@@ -74,48 +74,17 @@ async fn edited_after_the_merge() {
 }
 
 #[tokio::test]
-async fn a_policy_that_comes_with_the_action_in_the_same_request() {
-    for style in ["squash", "rebase", "fast-forward-only"] {
-        let ops = Ops::new().await;
-        let lax = "[tiers]\necho = \"low\"\ndeploy = \"low\"\n";
-        let pull = ops.request(&[("vault/policy.toml", lax), (&path("deploy-1"), &action("deploy-1"))]).await;
-        ops.merge(&pull, style).await;
-        ops.refused("deploy-1", "not_enough_approvals", "needs 1 more approval by one of").await;
-    }
-}
-
-#[tokio::test]
-async fn a_policy_that_nobody_approved_has_no_effect_even_where_it_was_merged_before() {
-    let ops = Ops::new().await;
-    let lax = "[tiers]\necho = \"low\"\ndeploy = \"low\"\n";
-    let first = ops.request(&[("vault/policy.toml", lax)]).await;
-    ops.merge(&first, "squash").await;
-    ops.push_directly(&[(&path("deploy-1"), &action("deploy-1"))]);
-    ops.refused("deploy-1", "no_pull_request", "vault/policy.toml").await;
-}
-
-#[tokio::test]
-async fn a_policy_that_was_approved_counts_for_what_comes_after_it() {
-    let ops = Ops::new().await;
-    let lax = "[tiers]\necho = \"low\"\ndeploy = \"low\"\n";
-    let first = ops.request(&[("vault/policy.toml", lax)]).await;
-    ops.approve(&first, &ops.crew.first).await;
-    ops.merge(&first, "rebase").await;
-    ops.push_directly(&[(&path("deploy-1"), &action("deploy-1"))]);
-    ops.admitted("deploy-1").await;
-}
-
-#[tokio::test]
 async fn a_tier_claimed_by_the_requester_is_not_believed() {
     let ops = Ops::new().await;
     let claim = action("deploy-1") + "blast_radius = \"low\"\n";
-    let hidden =
-        action("deploy-2").replace("for a test", "x\\nblast_radius = \\\"low\\\"\\ndispatch_mode = \\\"direct\\\"");
+    let smuggled = "\"\"\"\nx\nblast_radius = 'low'\ndispatch_mode = 'direct'\n\"\"\"";
+    let hidden = action("deploy-2").replace("\"for a test\"", smuggled);
     let direct = action("deploy-3") + "dispatch_mode = \"direct\"\n";
     ops.push_directly(&[(&path("deploy-1"), &claim), (&path("deploy-2"), &hidden), (&path("deploy-3"), &direct)]);
     ops.refused("deploy-1", "no_pull_request", "the action claims low, which is lower and was ignored").await;
     assert_eq!(ops.decided("deploy-3").await.reason, "direct_not_allowed");
-    assert_ne!(ops.decided("deploy-2").await.verdict, "admitted");
+    let hidden = ops.decided("deploy-2").await;
+    assert_eq!((hidden.verdict.as_str(), hidden.reason.as_str()), ("rejected", "no_pull_request"), "{}", hidden.all);
 }
 
 #[tokio::test]
@@ -124,6 +93,7 @@ async fn an_approval_is_asked_of_the_forge_and_not_read_from_a_message() {
     let pull = ops.request(&[(&path("deploy-1"), &action("deploy-1"))]).await;
     ops.approve(&pull, &ops.crew.first).await;
     let forged = ops.request(&[(&path("deploy-2"), &action("deploy-2"))]).await;
+    ops.edit(&forged, &ops.crew.author, json!({ "title": format!("pull request #{}, approved", pull.number) })).await;
     let title = format!("Merge pull request 'a request' (#{}) from approved", pull.number);
     ops.merge_with(&forged, json!({ "Do": "merge", "MergeTitleField": title })).await;
     ops.refused("deploy-2", "not_enough_approvals", &format!("pull request #{}", forged.number)).await;

@@ -1,4 +1,4 @@
-//! Attacks on the way to the primary branch: pushes beside the request, other branches, marks by hand, ids used twice.
+//! Attacks on the way to the primary branch: pushes beside the request, other branches and repositories, marks by hand, history.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,6 +71,35 @@ async fn approved_for_another_base_and_then_retargeted_counts_only_for_what_was_
     ops.refused("deploy-1", "approval_outdated", "changed in").await;
 }
 
+/// The forge calls the approval neither stale nor unofficial; the bytes are those that were approved, for a branch on which nothing runs.
+#[tokio::test]
+async fn approved_for_another_base_and_then_only_retargeted() {
+    let ops = Ops::new().await;
+    ops.protect(1).await;
+    ops.pull();
+    ops.push_as(&ops.crew.author.token, "HEAD:side").unwrap();
+    let files = [(&*path("deploy-1"), &*action("deploy-1"))];
+    let pull = ops.request_by(&ops.crew.author, &ops.crew.author, "side", &files).await;
+    ops.approve(&pull, &ops.crew.first).await;
+    ops.edit(&pull, &ops.crew.author, json!({ "base": "main" })).await;
+    ops.merge(&pull, "squash").await;
+    ops.refused("deploy-1", "approval_for_other_branch", "when the pull request went to side").await;
+}
+
+#[tokio::test]
+async fn approved_again_after_it_was_retargeted() {
+    let ops = Ops::new().await;
+    ops.pull();
+    ops.push_as(&ops.crew.author.token, "HEAD:side").unwrap();
+    let files = [(&*path("deploy-1"), &*action("deploy-1"))];
+    let pull = ops.request_by(&ops.crew.author, &ops.crew.author, "side", &files).await;
+    ops.approve(&pull, &ops.crew.first).await;
+    ops.edit(&pull, &ops.crew.author, json!({ "base": "main" })).await;
+    ops.approve(&pull, &ops.crew.second).await;
+    ops.merge(&pull, "squash").await;
+    ops.admitted("deploy-1").await;
+}
+
 #[tokio::test]
 async fn marked_as_merged_by_hand_without_approvals() {
     let ops = Ops::new().await;
@@ -81,39 +110,6 @@ async fn marked_as_merged_by_hand_without_approvals() {
     ops.merge_with(&pull, json!({ "Do": "manually-merged", "MergeCommitID": commit })).await;
     ops.configure("merged_by_counts = true");
     ops.refused("deploy-1", "not_enough_approvals", "marked as merged by hand").await;
-}
-
-#[tokio::test]
-async fn an_id_is_used_once_also_after_a_revert() {
-    let ops = Ops::new().await;
-    let pull = ops.request(&[(&path("deploy-1"), &action("deploy-1"))]).await;
-    ops.approve(&pull, &ops.crew.first).await;
-    ops.merge(&pull, "squash").await;
-    ops.admitted("deploy-1").await;
-    ops.pull();
-    ops.git(&["rm", "--quiet", &path("deploy-1"), "vault/actions/deploy-1.result.json"]);
-    ops.commit("revert", &ops.crew.writer);
-    ops.push_as(&ops.crew.writer.token, "HEAD:main").unwrap();
-    ops.dispatch("once").await;
-    let again = ops.request(&[(&path("deploy-1"), &action("deploy-1"))]).await;
-    ops.approve(&again, &ops.crew.first).await;
-    ops.merge(&again, "squash").await;
-    ops.dispatch("once").await;
-    assert_eq!(ops.launched(), ["deploy-1"], "once");
-}
-
-#[tokio::test]
-async fn a_planted_result_stops_an_action_and_does_not_make_it_look_done_by_us() {
-    let ops = Ops::new().await;
-    let planted = r#"{"id":"deploy-1","exit_code":0,"timestamp":"2026-01-01T00:00:00Z","logs":""}"#;
-    let pull =
-        ops.request(&[(&path("deploy-1"), &action("deploy-1")), ("vault/actions/deploy-1.result.json", planted)]).await;
-    ops.approve(&pull, &ops.crew.first).await;
-    ops.merge(&pull, "squash").await;
-    ops.dispatch("once").await;
-    let said = ops.explain("deploy-1").await;
-    assert_ne!(said.verdict, "admitted", "{}", said.all);
-    assert_eq!(ops.launched(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -130,25 +126,8 @@ async fn history_that_was_rewritten_admits_nothing() {
     let (code, printed) = ops.dispatch("once").await;
     assert_ne!(code, Some(0), "{printed}");
     assert_eq!(ops.launched(), Vec::<String>::new(), "{printed}");
-}
-
-#[tokio::test]
-async fn a_link_in_an_actions_place_is_refused_though_it_was_approved() {
-    let ops = Ops::new().await;
-    ops.pull();
-    ops.git(&["checkout", "--quiet", "-B", "links"]);
-    ops.write("elsewhere.toml", &action("deploy-1"));
-    std::fs::create_dir_all(ops.work().join("vault/actions")).unwrap();
-    std::os::unix::fs::symlink("../../elsewhere.toml", ops.work().join(path("deploy-1"))).unwrap();
-    let head = ops.commit("a link", &ops.crew.author);
-    ops.push_as(&ops.crew.author.token, "HEAD:links").unwrap();
-    let body = json!({ "title": "a link", "head": "links", "base": "main" });
-    let opened = api::call(&ops.crew.author.token, Method::POST, &format!("/repos/{}/pulls", ops.name), body).await;
-    let number = opened["number"].as_u64().unwrap();
-    let pull = crate::ops::Pull { number, branch: "links".to_owned(), head };
-    ops.approve(&pull, &ops.crew.first).await;
-    ops.merge(&pull, "squash").await;
-    ops.refused("deploy-1", "not_a_plain_file", "is a symbolic link").await;
+    let said = ops.explain("deploy-1").await;
+    assert_eq!((said.verdict.as_str(), said.reason.as_str()), ("waiting", "history_rewritten"), "{}", said.all);
 }
 
 #[tokio::test]
@@ -164,24 +143,39 @@ async fn a_review_deleted_after_the_admission_stays_in_the_journal() {
     assert!(shown.contains(&ops.crew.first.login), "{shown}");
 }
 
+/// The same commit, which the forge maps to the request of a fork, and not here.
 #[tokio::test]
-async fn a_name_in_other_letters_and_a_nested_one_are_refused_though_they_were_approved() {
+async fn a_request_of_another_repository_that_brought_the_same_commit_proves_nothing_here() {
     let ops = Ops::new().await;
-    let nested = "vault/actions/2026/deploy-1.toml";
-    let pull = ops.request(&[(&path("Deploy-1"), &action("Deploy-1")), (nested, &action("deploy-1"))]).await;
-    ops.approve(&pull, &ops.crew.first).await;
-    ops.merge(&pull, "squash").await;
-    let (code, printed) = ops.dispatch("once").await;
-    assert_ne!(code, Some(2), "{printed}");
-    assert_eq!(ops.launched(), Vec::<String>::new(), "{printed}");
-}
-
-#[tokio::test]
-async fn a_request_of_another_repository_with_the_same_commit_proves_nothing_here() {
-    let (ops, other) = (Ops::new().await, Ops::new().await);
-    let pull = other.request(&[(&path("deploy-1"), &action("deploy-1"))]).await;
-    other.approve(&pull, &other.crew.first).await;
-    other.merge(&pull, "squash").await;
-    ops.push_directly(&[(&path("deploy-1"), &action("deploy-1"))]);
+    let author = &ops.crew.author;
+    let fork = json!({ "name": format!("fork-of-{}", ops.name.replace('/', "-")) });
+    let made = api::call(&author.token, Method::POST, &format!("/repos/{}/forks", ops.name), fork).await;
+    let fork = made["full_name"].as_str().unwrap().to_owned();
+    for who in [&ops.crew.first, &ops.crew.writer] {
+        let place = format!("/repos/{fork}/collaborators/{}", who.login);
+        api::call(&author.token, Method::PUT, &place, json!({ "permission": "write" })).await;
+    }
+    let base = ops.pull();
+    ops.write(&path("deploy-1"), &action("deploy-1"));
+    let head = ops.commit("in the fork", author);
+    let there = format!("{}/{fork}.git", api::url().replace("://", &format!("://x:{}@", author.token)));
+    ops.git(&["push", "--quiet", &there, &format!("{base}:main"), "HEAD:request"]);
+    let body = json!({ "title": "a request", "head": "request", "base": "main" });
+    // The forge learns of the branch some time after the push.
+    let pulls = format!("/repos/{fork}/pulls");
+    api::until("opened in the fork", || async {
+        api::ask(&author.token, Method::POST, &pulls, Some(body.clone())).await.0 == 201
+    })
+    .await;
+    let request = format!("{pulls}/1");
+    let approval = json!({ "event": "APPROVED", "commit_id": head });
+    api::call(&ops.crew.first.token, Method::POST, &format!("{request}/reviews"), approval).await;
+    api::until("merged in the fork", || async {
+        let how = json!({ "Do": "merge" });
+        api::ask(&ops.crew.writer.token, Method::POST, &format!("{request}/merge"), Some(how)).await.0 == 200
+    })
+    .await;
+    ops.git(&["fetch", "--quiet", &there, "main"]);
+    ops.push_as(&ops.crew.writer.token, "FETCH_HEAD:main").unwrap();
     ops.refused("deploy-1", "no_pull_request", "without a pull request").await;
 }

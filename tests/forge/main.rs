@@ -1,9 +1,17 @@
 //! Approval by pull request against a real forge: what is admitted, and what is refused with which reason.
 //!
-//! Needs a Gitea: `tests/testbed/up` brings one up and prints what to export.
+//! - `ops`: an ops repo on the forge, and the binary configured for it. Every scenario ends with a count: exactly as many tokens
+//!   were minted in Vault as actions ran. `crew`: the people. `vault`, `database`, `api`, `proxy`: the servers, and one in between.
+//! - `styles`: what is admitted. The attacks: `bytes` (what was approved), `people` (by whom), `line` (how it came to the primary
+//!   branch), `names` (ids and entries of the tree), `results`, `policy`, `forced` (what even the forge refuses). `faults`: the
+//!   forge fails.
+//!
+//! Needs a Gitea and a Vault: `tests/testbed/up` brings them up and prints what to export.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
@@ -13,9 +21,18 @@
 mod api;
 mod bytes;
 mod crew;
+mod database;
 mod faults;
+mod forced;
 mod line;
+mod names;
 mod ops;
 mod people;
+mod policy;
 mod proxy;
+mod results;
 mod styles;
+#[path = "../common/testbed.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
+mod testbed;
+mod vault;

@@ -11,12 +11,16 @@ use tempfile::TempDir;
 
 use crate::api;
 use crate::crew::{Crew, Somebody, crew};
+use crate::vault::{Minter, secret};
 
 pub(crate) struct Ops {
     pub(crate) folder: TempDir,
     pub(crate) crew: &'static Crew,
     /// `owner/name`
     pub(crate) name: String,
+    minter: Minter,
+    /// What the config says of Vault.
+    secrets: String,
 }
 
 /// A pull request.
@@ -36,9 +40,10 @@ pub(crate) struct Said {
     pub(crate) all: String,
 }
 
-/// An action for `deploy`, which is medium.
+/// An action for `deploy`, which is medium, with the secret.
 pub(crate) fn action(id: &str) -> String {
-    format!("id = \"{id}\"\nformula = \"deploy\"\ncontext = \"for a test\"\nsecrets = []\n")
+    let secret = secret();
+    format!("id = \"{id}\"\nformula = \"deploy\"\ncontext = \"for a test\"\nsecrets = [\"{secret}\"]\n")
 }
 
 /// Where actions are.
@@ -57,7 +62,9 @@ impl Ops {
         let settings = json!({ "name": repo, "private": true, "default_branch": "main" });
         let made = api::call(&api::admin(), Method::POST, "/user/repos", settings).await;
         let name = made["full_name"].as_str().unwrap().to_owned();
-        let this = Self { folder: tempfile::tempdir().unwrap(), crew, name };
+        let folder = tempfile::tempdir().unwrap();
+        let (minter, secrets) = Minter::new(folder.path());
+        let this = Self { folder, crew, name, minter, secrets };
         for who in [&crew.author, &crew.first, &crew.second, &crew.outsider, &crew.writer] {
             this.collaborator(who, "write").await;
         }
@@ -73,15 +80,16 @@ impl Ops {
         api::call(&api::admin(), Method::PUT, &path, json!({ "permission": permission })).await;
     }
 
-    /// The first commit: the policy and the formulas. `deploy` leaves a mark where it runs.
+    /// The first commit: the policy and the formulas. Both leave a mark where they run, if they were given the secret.
     fn begin(&self) {
         let work = self.work();
         fs::create_dir(&work).unwrap();
         self.git(&["init", "--quiet", "-b", "main", "."]);
         self.write("vault/policy.toml", POLICY);
         let mark = self.folder.path().join("launched").display().to_string();
-        self.write("formulas/deploy.sh", &format!("echo $DISPATCH_ACTION_ID >> '{mark}'\n"));
-        self.write("formulas/echo.sh", &format!("echo $DISPATCH_ACTION_ID >> '{mark}'\n"));
+        let script = format!("test -n \"${}\"\necho $DISPATCH_ACTION_ID >> '{mark}'\n", secret());
+        self.write("formulas/deploy.sh", &script);
+        self.write("formulas/echo.sh", &script);
         self.commit("the rules", &self.crew.writer);
         self.push_as(&api::admin(), "HEAD:main").unwrap();
     }
@@ -120,12 +128,13 @@ impl Ops {
             "state_dir = 'state'\n[ops]\nremote = '{}/{}.git'\ncredential = {}\npush_credential = {}\n\
              [forge]\nurl = '{forge}'\ntoken_file = '{}'\ntimeout_seconds = 5\n\
              [approval]\nmode = 'pull_request'\nrequest_wait_seconds = 2\n{approval}\n\
-             [approval.medium]\n{approvers}\n[approval.high]\n{approvers}\n",
+             [approval.medium]\n{approvers}\n[approval.high]\n{approvers}\n{}",
             api::url(),
             self.name,
             login(reader),
             login(writer),
             reader.login,
+            self.secrets,
         );
         fs::write(self.folder.path().join("dispatch.toml"), text).unwrap();
     }
@@ -260,7 +269,9 @@ impl Ops {
         let (merge, token) = (format!("{request}/merge"), self.crew.writer.token.as_str());
         api::until("merged", || async {
             let (status, answer) = api::ask(token, Method::POST, &merge, Some(how.clone())).await;
-            let later = answer["message"].as_str().unwrap_or_default().contains("try again later");
+            // It is checking for conflicts, or lost a race for the branch.
+            let words = answer["message"].as_str().unwrap_or_default();
+            let later = words.contains("try again later") || words.contains("cannot lock ref");
             assert!(status == 200 || later, "merging: {status} {answer}");
             status == 200
         })
@@ -332,5 +343,14 @@ impl Ops {
         let before = self.explain(id).await;
         let (_, printed) = self.dispatch("once").await;
         assert!(self.launched().contains(&id.to_owned()), "{printed}\n{}", before.all);
+    }
+}
+
+/// Nobody was given a token who did not run, and nobody ran without one.
+impl Drop for Ops {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.minter.minted(), self.launched().len(), "tokens minted, and actions that ran");
+        }
     }
 }

@@ -22,6 +22,14 @@ async fn nobody_approved() {
 }
 
 #[tokio::test]
+async fn before_the_merge_an_explanation_says_that_only_the_approval_is_missing() {
+    let (ops, pull) = requested().await;
+    let (code, printed) = ops.dispatch(&format!("explain deploy-1 --ref {}", pull.branch)).await;
+    let words = "everything else holds; its approval is judged when a pull request brings it to main";
+    assert!(code == Some(0) && printed.contains(words), "{printed}");
+}
+
+#[tokio::test]
 async fn two_reviews_of_one_person_are_one() {
     let (ops, pull) = requested().await;
     ops.approve(&pull, &ops.crew.first).await;
@@ -68,6 +76,25 @@ async fn whoever_committed_a_part_of_it_cannot_approve_it() {
     ops.approve(&pull, &ops.crew.first).await;
     ops.merge(&pull, "squash").await;
     ops.refused("deploy-1", "approval_by_author", "wrote or committed a part of it").await;
+}
+
+/// A commit has an author and a committer; each of them alone is enough.
+#[tokio::test]
+async fn whoever_is_only_the_author_or_only_the_committer_of_a_commit_cannot_approve_it() {
+    for only in ["AUTHOR", "COMMITTER"] {
+        let ops = Ops::new().await;
+        let mut pull = ops.request(&[(&path("deploy-1"), &action("deploy-1"))]).await;
+        let (mail, mine) = (ops.crew.first.mail(), ops.crew.author.mail());
+        let (author, committer) = if only == "AUTHOR" { (&mail, &mine) } else { (&mine, &mail) };
+        let (author, committer) = (format!("Somebody <{author}>"), format!("user.email={committer}"));
+        let amend = ["commit", "--quiet", "--amend", "--no-edit", "--author", &author];
+        ops.git(&[&["-c", "user.name=Somebody", "-c", &committer], &amend[..]].concat());
+        pull.head = ops.git(&["rev-parse", "HEAD"]);
+        ops.push_as(&ops.crew.author.token, &format!("HEAD:{}", pull.branch)).unwrap();
+        ops.approve(&pull, &ops.crew.first).await;
+        ops.merge(&pull, "squash").await;
+        ops.refused("deploy-1", "approval_by_author", "wrote or committed a part of it").await;
+    }
 }
 
 #[tokio::test]
@@ -125,6 +152,21 @@ async fn an_approver_was_renamed_and_somebody_else_took_the_name() {
     ops.merge(&pull, "squash").await;
     configure_for(&ops, &name, trusted.id);
     let words = format!("ALARM: {name} is user {} now", impostor.id);
+    ops.refused("deploy-1", "approver_changed", &words).await;
+}
+
+#[tokio::test]
+async fn an_approver_who_was_renamed_is_asked_about() {
+    let (ops, pull) = requested().await;
+    let name = format!("renamed-{}", std::process::id());
+    let trusted = Somebody::named(&name).await;
+    ops.collaborator(&trusted, "write").await;
+    ops.approve(&pull, &trusted).await;
+    let renamed = json!({ "new_username": format!("{name}-now") });
+    api::call(&api::admin(), Method::POST, &format!("/admin/users/{name}/rename"), renamed).await;
+    ops.merge(&pull, "squash").await;
+    configure_for(&ops, &name, trusted.id);
+    let words = format!("ALARM: user {} is called {name}-now now", trusted.id);
     ops.refused("deploy-1", "approver_changed", &words).await;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! - `world`: a repository on the forge, people, a state directory and the binary.
 //! - `setup`: `ops init`, and the check that its CI file runs. `telling`: statuses and comments. `request`: `request --wait`.
-//! - `waking`: how long it takes from a merge to a launch.
+//! - `once`: one round tells too. `killed`: the forge is killed and comes back.
+//! - `waking`: with `rush`, how long it takes from a merge to a launch.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +22,10 @@ mod child;
 #[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod testbed;
 
+mod killed;
+mod once;
 mod request;
+mod rush;
 mod setup;
 mod telling;
 mod waking;

@@ -65,27 +65,61 @@ fn the_branch_is_protected_so_that_only_results_are_pushed_and_a_second_time_not
     stop(serving);
 }
 
+/// The `run:` steps of a workflow, verbatim.
+fn steps(workflow: &str) -> Vec<String> {
+    let mut steps: Vec<String> = Vec::new();
+    let mut inside = None;
+    for line in workflow.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if let (Some(above), Some(step)) = (inside, steps.last_mut())
+            && (indent > above || line.trim().is_empty())
+        {
+            step.push_str(line.get(above + 2..).unwrap_or_default());
+            step.push('\n');
+            continue;
+        }
+        inside = line.trim_start().starts_with("run: |").then_some(indent);
+        if inside.is_some() {
+            steps.push(String::new());
+        }
+    }
+    steps
+}
+
+/// Each step is a file that `bash -e` is given, in a clone with the request's head checked out, as a runner without a container
+/// does it.
 #[test]
 fn the_check_of_the_ci_file_marks_a_bad_request_red_with_the_line() {
     let world = World::new();
     let clone = world.clone();
-    let workflow = fs::read_to_string(clone.join(".gitea/workflows/dispatch-check.yml")).unwrap();
-    let step = workflow.split("run: |\n").nth(1).unwrap().trim();
+    let steps = steps(&fs::read_to_string(clone.join(".gitea/workflows/dispatch-check.yml")).unwrap());
+    assert_eq!(steps.len(), 1, "{steps:?}");
     let base = git(&clone, &["rev-parse", "HEAD"]);
+    let run = |base: &str| {
+        let script = world.path("step.sh");
+        fs::write(&script, &steps[0]).unwrap();
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dispatch")).parent().unwrap();
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.arg("-e").arg(&script).current_dir(&clone).env_clear();
+        let output =
+            command.env("PATH", path).env("HOME", &clone).env("BASE", base).env("CI", "true").output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
     let check = |id: &str, text: &str| {
         git(&clone, &["checkout", "--quiet", "-B", id, "main"]);
         fs::write(clone.join(format!("vault/actions/{id}.toml")), text).unwrap();
         git(&clone, &["add", "--all"]);
         git(&clone, &["commit", "--quiet", "--message", id]);
-        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dispatch")).parent().unwrap();
-        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new("bash");
-        command.args(["-euo", "pipefail", "-c", step]).current_dir(&clone).env_clear();
-        let output = command.env("PATH", path).env("HOME", &clone).env("BASE", &base).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        git(&clone, &["checkout", "--quiet", "--detach"]);
+        run(&base)
     };
     assert_eq!(check("good", &hello("good")).0, Some(0));
     let (code, shown) = check("bad", &format!("{}colour = 'blue'\n", hello("bad")));
     assert_eq!(code, Some(3), "{shown}");
     assert!(shown.contains("vault/actions/bad.toml:5:1") && shown.contains("colour"), "{shown}");
+    // A base that the clone does not have is red too, and not nothing to check.
+    let (code, shown) = run(&"1".repeat(40));
+    assert_ne!(code, Some(0), "{shown}");
 }

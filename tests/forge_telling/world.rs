@@ -31,9 +31,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With the files of an ops repo in it, put there by ourselves.
     pub(crate) fn new() -> Self {
-        let repository = Testbed::get().repository();
+        Self::on(Testbed::get().repository())
+    }
+
+    /// With the files of an ops repo in the repository, put there by ourselves.
+    pub(crate) fn on(repository: Repository) -> Self {
         let author = repository.user("author", Permission::Write, &SCOPES);
         let approver = repository.user("approver", Permission::Write, &SCOPES);
         let dispatcher = repository.user("dispatch", Permission::Write, &SCOPES);
@@ -112,18 +115,18 @@ impl World {
 
     /// Merges; answers the merge commit.
     pub(crate) fn merge(&self, number: u64) -> String {
-        self.merge_at(number).0
+        self.merge_as(number, "merge").0
     }
 
     /// Merges, once the forge has checked for conflicts; answers the merge commit, and when it was asked for it with success.
-    pub(crate) fn merge_at(&self, number: u64) -> (String, Instant) {
+    pub(crate) fn merge_as(&self, number: u64, style: &str) -> (String, Instant) {
         let (merge, pull) = (
             self.repository.path(&format!("/pulls/{number}/merge")),
             self.repository.path(&format!("/pulls/{number}")),
         );
         let asked = until("the merge", || {
             let asked = Instant::now();
-            let answer: Answer = self.approver.api.ask("POST", &merge, Some(&json!({ "Do": "merge" })));
+            let answer: Answer = self.approver.api.ask("POST", &merge, Some(&json!({ "Do": style })));
             (answer.status == 200).then_some(asked)
         });
         let commit = until("its commit", || {

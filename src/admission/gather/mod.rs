@@ -29,7 +29,7 @@ use self::dependencies::World;
 use self::entries::{local_entry, read_entries};
 use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
-pub use self::ledger::{Ledger, LedgerError};
+pub use self::ledger::{ApprovedPolicy, Ledger, LedgerError};
 pub use self::power::Chain;
 use self::power::{Power, Powers};
 use self::pull_request::Look;
@@ -130,7 +130,7 @@ impl Gatherer {
     ) -> Result<Vec<Snapshot>, GatherError> {
         let mut entries = read_entries(&self.mirror, &self.folder, entries).await?;
         let earlier = self.history(&mut entries, &scene.head, ledger).await?;
-        let look = self.look(scene).await;
+        let look = self.look(scene, ledger).await;
         let asked = self.ask(entries, scene, look.as_ref(), rules).await?;
         let answers = Gathered {
             earlier,
@@ -162,9 +162,10 @@ impl Gatherer {
         name: &str,
         bytes: &[u8],
         rules: &Rules,
+        ledger: &dyn Ledger,
         secrets: &dyn SecretProvider,
     ) -> Result<Snapshot, GatherError> {
-        let look = self.look(scene).await;
+        let look = self.look(scene, ledger).await;
         let power = self.power(look.as_ref(), [Some(&scene.head); 2], rules).await;
         let power = power.map_err(|detail| GatherError::Forge { detail })?;
         let entry = local_entry(&self.folder, name, bytes);
@@ -214,10 +215,19 @@ impl Gatherer {
     }
 
     /// Begins a look at the forge, where approvals are proven there.
-    async fn look(&self, scene: &Scene) -> Option<Result<Look<'_>, String>> {
+    async fn look<'a>(&'a self, scene: &Scene, ledger: &'a dyn Ledger) -> Option<Result<Look<'a>, String>> {
         match &self.requests {
-            Some(requests) => Some(requests.look(scene.now).await),
+            Some(requests) => Some(requests.look(scene.now, ledger).await),
             None => None,
+        }
+    }
+
+    /// Looks at the policy as soon as it changes, where approvals are proven by requests: they are kept when they are seen, and a
+    /// review can be deleted before an action comes. Says why where it cannot look now.
+    pub async fn keep_policy(&self, scene: &Scene, rules: &Rules, ledger: &dyn Ledger) -> Result<(), String> {
+        match &self.requests {
+            Some(requests) => requests.keep_policy(scene, rules, ledger).await,
+            None => Ok(()),
         }
     }
 

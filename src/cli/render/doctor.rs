@@ -16,7 +16,7 @@ pub fn doctor(view: &DoctorView, look: Look) -> String {
     let counted: Vec<String> = [Standing::Wrong, Standing::Unreachable, Standing::Warning]
         .into_iter()
         .filter_map(|standing| Some((of(standing), word(standing))).filter(|(count, _)| *count > 0))
-        .map(|(count, word)| format!("{count} {word}"))
+        .map(|(count, word)| format!("{count} {word}{}", if word == "warning" && count > 1 { "s" } else { "" }))
         .collect();
     let sum = if counted.is_empty() { "all good".to_owned() } else { counted.join(", ") };
     format!("{}\n{all} things looked at: {sum}\n", findings(&view.findings, look))

@@ -87,7 +87,8 @@ fn approval(admitted: &AdmittedView) -> String {
     let approval = &admitted.approval;
     let by = if approval.by.is_empty() { String::new() } else { format!(" by {}", approval.by.join(", ")) };
     let commit = approval.commit.as_deref().map(|commit| format!(", commit {}", short(commit))).unwrap_or_default();
-    format!("{}{by}{commit}", approval.how)
+    let number = approval.pull_request.map(|number| format!(" #{number}")).unwrap_or_default();
+    format!("{}{number}{by}{commit}", approval.how.replace('_', " "))
 }
 
 fn formula(name: &str, admitted: Option<&AdmittedView>) -> String {

@@ -96,10 +96,9 @@ async fn draft(id: ActionId, args: &RequestArgs, config: &Config, preview: &Prev
         Forecast::Runs(planned) => (Some(planned), None),
         Forecast::Open { message, .. } => (None, Some(message)),
         Forecast::Refused { reason, message } => {
-            let words = CliError::new(Kind::Rejected, format!("this action would be rejected: {message}"));
-            return Err(words
-                .place(reason)
-                .hint("nothing was written; `dispatch request --dry-run …` prints the file"));
+            let words = format!("this action would be rejected: {message} ({reason})");
+            let hint = "nothing was written; `dispatch explain --file FILE` shows every check of a file";
+            return Err(CliError::new(Kind::Rejected, words).hint(hint));
         }
     };
     if let Some(why) = preview.stale() {

@@ -14,7 +14,7 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::{sleep, timeout};
 
 use super::Dispatcher;
@@ -33,6 +33,9 @@ pub(super) const PARTS: [&str; 2] = ["telling", "checking"];
 
 /// Between two rounds of telling, so that the steps of a run that come close together are told as one.
 const GATHER: Duration = Duration::from_millis(500);
+
+/// How long a round that is over goes on telling: what the forge does not take in that time holds nobody up.
+const AT_THE_END: Duration = Duration::from_secs(10);
 
 /// Between two tries after the forge did not take what it was told.
 const AGAIN: RetryPolicy = RetryPolicy { first: Duration::from_secs(1), cap: Duration::from_secs(300), budget: None };
@@ -100,25 +103,68 @@ impl Teller {
 }
 
 impl Dispatcher {
-    /// Tells how runs go, for as long as the service lives.
-    pub(super) async fn keep_telling(self: Arc<Self>, teller: Arc<Teller>) {
+    /// Before anything happens of which the forge is to be told.
+    pub(super) async fn begin_telling(&self) -> Result<(), JournalError> {
+        match &self.teller {
+            Some(teller) => teller.begin().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells how runs go until `over` becomes true, and then what is left of that.
+    pub(super) async fn keep_telling(&self, teller: &Teller, mut over: watch::Receiver<bool>) {
         let mut news = self.journal().news();
         let mut delays = AGAIN.delays();
         loop {
             news.mark_unchanged();
+            let last = *over.borrow();
             match teller.tell_runs().await {
+                Ok(()) if last => return,
                 Ok(()) => {
                     self.troubles.clear("telling");
                     delays = AGAIN.delays();
                     // The sender lives in the journal, which outlives this.
-                    drop(news.changed().await);
-                    sleep(GATHER).await;
+                    let more = async {
+                        drop(news.changed().await);
+                        sleep(GATHER).await;
+                    };
+                    tokio::select! {
+                        () = more => {}
+                        _ = over.wait_for(|over| *over) => {}
+                    }
                 }
                 Err(error) => {
                     self.troubles.set("telling", chain::words(&error));
-                    sleep(delays.next().unwrap_or(AGAIN.cap)).await;
+                    let pause = sleep(delays.next().unwrap_or(AGAIN.cap));
+                    tokio::select! {
+                        () = pause => {}
+                        _ = over.wait_for(|over| *over), if !last => {}
+                    }
                 }
             }
+        }
+    }
+
+    /// Tells the forge of one round while it goes on, and after it what is left and what becomes of open requests: for a bounded
+    /// time, and not once somebody has interrupted it.
+    pub(super) async fn tell_round(&self, over: watch::Receiver<bool>, mut interrupt: watch::Receiver<bool>) {
+        let Some(teller) = &self.teller else { return };
+        let mut ended = over.clone();
+        let whole = async {
+            self.keep_telling(teller, over).await;
+            let rules = self.settings.borrow().rules.clone();
+            if let Err(error) = teller.check_requests(&rules).await {
+                tracing::warn!("open requests are not checked: {}", chain::words(&error));
+            }
+        };
+        let too_long = async {
+            drop(ended.wait_for(|over| *over).await);
+            sleep(AT_THE_END).await;
+        };
+        tokio::select! {
+            () = whole => {}
+            () = too_long => tracing::warn!("the forge is not told of everything; the next dispatcher goes on with it"),
+            _ = interrupt.wait_for(|wanted| *wanted) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use super::{TellError, Teller};
 use crate::action::result::ApprovalRef;
 use crate::dispatcher::report::run_view;
 use crate::forge::{PullNumber, UserId};
+use crate::run::journal::JournalError;
 use crate::run::record::Run;
 use crate::support::ids::{ActionId, CommitId};
 use crate::support::status::RunView;
@@ -18,6 +19,14 @@ const TOLD: &str = "told";
 const BACKLOG: i64 = 10_000;
 
 impl Teller {
+    /// Where the forge was never told of anything: what is in the journal is history, and nobody's news.
+    pub(in crate::dispatcher) async fn begin(&self) -> Result<(), JournalError> {
+        match self.journal.get(TOLD).await? {
+            Some(_) => Ok(()),
+            None => self.journal.set(TOLD, Some(self.journal.tip().await?.seq.to_string())).await,
+        }
+    }
+
     /// Tells what has happened since the last time. What cannot be told now is told again from the same event on.
     pub(super) async fn tell_runs(&self) -> Result<(), TellError> {
         let tip = self.journal.tip().await?.seq;
@@ -25,7 +34,6 @@ impl Teller {
         if told == Some(tip) {
             return Ok(());
         }
-        // A journal that was never told of is history, and nobody's news.
         let since = told.unwrap_or(tip).max(tip - BACKLOG);
         let mut failed = None;
         for (commit, runs) in self.by_commit(self.journal.touched_since(since).await?).await? {

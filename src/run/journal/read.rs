@@ -152,6 +152,13 @@ pub fn events_since(connection: &Connection, seq: i64) -> Result<Vec<Event>, Jou
     events_where(connection, "seq > ?1", [seq])
 }
 
+/// The data of all events of that kind that belong to no run, oldest first.
+pub(super) fn notes(connection: &Connection, kind: &str) -> Result<Vec<String>, JournalError> {
+    // By the index of runs: of events without one there are few.
+    let all = events_where(connection, "run = '' AND kind = ?1", [kind])?;
+    Ok(all.into_iter().map(|event| event.data).collect())
+}
+
 fn events_where(connection: &Connection, which: &str, with: impl Params) -> Result<Vec<Event>, JournalError> {
     let failed = || JournalError::statement("read its events");
     let query = format!("SELECT seq, at, run, kind, data, prev, hash FROM events WHERE {which} ORDER BY seq");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Api, Testbed, unique};
+use super::{Answer, Api, unique};
 
 /// A private repository with one commit on `main`, in an organisation of its own.
 #[derive(Debug)]
@@ -38,8 +38,9 @@ pub(crate) struct User {
 }
 
 impl Repository {
-    pub(crate) fn new(testbed: &Testbed) -> Self {
-        let (forge, owner) = (testbed.forge(), unique("org"));
+    /// On that forge, asked as its administrator.
+    pub(crate) fn new(forge: Api) -> Self {
+        let owner = unique("org");
         forge.must("POST", "/api/v1/orgs", Some(&json!({ "username": owner, "visibility": "private" })));
         let wish = json!({ "name": "ops", "private": true, "auto_init": true, "default_branch": "main" });
         let made = forge.must("POST", &format!("/api/v1/orgs/{owner}/repos"), Some(&wish));

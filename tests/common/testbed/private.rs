@@ -17,6 +17,7 @@ use super::{Api, Testbed, eventually, script, unique, variables};
 pub(crate) enum Kind {
     Nomad,
     Vault,
+    Gitea,
 }
 
 /// Ended at drop, with tasks, mounts and folder.
@@ -41,6 +42,7 @@ impl PrivateServer {
         let kind = match self.kind {
             Kind::Nomad => "nomad",
             Kind::Vault => "vault",
+            Kind::Gitea => "gitea",
         };
         let mut command = Command::new(script("start"));
         let output =
@@ -59,6 +61,7 @@ impl PrivateServer {
         match self.kind {
             Kind::Nomad => Api::nomad(self.variable("NOMAD_ADDR"), self.variable("NOMAD_TOKEN")),
             Kind::Vault => Api::vault(self.variable("VAULT_ADDR"), self.variable("VAULT_TOKEN")),
+            Kind::Gitea => Api::forge(self.variable("FORGE_URL"), self.variable("FORGE_TOKEN")),
         }
     }
 

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::search::Mapped;
+use super::target::target_at;
 use super::{Details, KEPT, Look, unread};
 use crate::admission::request::{Brought, Difference, Merge, Ownership, People, Request, Reviewed, Standing};
-use crate::forge::{PullNumber, RequestCommit, Review};
+use crate::forge::{PullNumber, RequestCommit, Review, ReviewState};
 use crate::support::ids::{BlobId, CommitId};
 
 /// A file that a request is asked about.
@@ -51,7 +52,11 @@ impl Look<'_> {
         let bundle = self.tree(merge, &paths).await?;
         let mut reviews = Vec::with_capacity(details.reviews.len());
         for review in &details.reviews {
-            reviews.push(self.reviewed(review, &head, fork.as_ref(), &bundle).await?);
+            let mut reviewed = self.reviewed(review, &head, fork.as_ref(), &bundle).await?;
+            if review.state == ReviewState::Approved {
+                reviewed.target = Some(target_at(&details.happenings, review.id, request)?);
+            }
+            reviews.push(reviewed);
         }
         let people = self.people(number, &span, &details.commits).await?;
         let at_fork = match &fork {
@@ -168,6 +173,7 @@ impl Look<'_> {
             remarks: remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, word)| word).collect(),
             at: review.submitted_at,
             commit,
+            target: None,
         })
     }
 

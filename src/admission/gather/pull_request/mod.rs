@@ -2,6 +2,7 @@
 //!
 //! - [`search`]: which request a commit came from.
 //! - [`facts`]: what is known of it, for one file and what belongs to it.
+//! - [`target`]: which branch a request went to when it was reviewed.
 //! - [`policy`]: which version of `vault/policy.toml` counts, by the requests that brought its changes.
 //!
 //! A forge that does not answer, or answers in part, makes actions wait: every failure here is words, and no verdict.
@@ -9,6 +10,7 @@
 mod facts;
 mod policy;
 mod search;
+mod target;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,13 +21,14 @@ use tokio::sync::Mutex;
 pub(super) use self::facts::File;
 use self::policy::Judged;
 pub(super) use self::search::Hit;
+use super::Ledger;
 use crate::admission::request::ByHand;
 use crate::admission::rules::RequestRules;
 use crate::config::Config;
-use crate::forge::{As, Forge, ForgeError, PullNumber, PullRequest, RepositoryId, RequestCommit, Review};
+use crate::forge::{As, Forge, ForgeError, Happening, PullNumber, PullRequest, RepositoryId, RequestCommit, Review};
 use crate::ops::Mirror;
 use crate::support::chain;
-use crate::support::ids::CommitId;
+use crate::support::ids::{BlobId, CommitId};
 
 /// Commits and requests that are remembered between two looks; beyond that everything is asked anew.
 const KEPT: usize = 1000;
@@ -52,6 +55,20 @@ struct Known {
     heads: HashMap<PullNumber, CommitId>,
     /// What became of changes of the policy, by these rules.
     policies: Option<(RequestRules, HashMap<CommitId, Judged>)>,
+    /// The policy on the primary branch that was looked at last.
+    looked_at: LookedAt,
+}
+
+/// Which policy on the primary branch was looked at last.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum LookedAt {
+    /// None so far.
+    #[default]
+    Nothing,
+    /// There was none.
+    Absent,
+    /// This one.
+    Standing(BlobId),
 }
 
 /// One look: what the forge says is asked once for all actions of a batch.
@@ -61,6 +78,7 @@ pub(super) struct Look<'a> {
     repository: RepositoryId,
     by_hand: ByHand,
     now: Timestamp,
+    ledger: &'a dyn Ledger,
     answers: Mutex<Answers>,
 }
 
@@ -76,6 +94,7 @@ struct Answers {
 struct Details {
     reviews: Vec<Review>,
     commits: Vec<RequestCommit>,
+    happenings: Vec<Happening>,
 }
 
 impl Requests {
@@ -95,7 +114,7 @@ impl Requests {
     }
 
     /// Begins a look: the forge must be there, and be the one that is meant.
-    pub(super) async fn look(&self, now: Timestamp) -> Result<Look<'_>, String> {
+    pub(super) async fn look<'a>(&'a self, now: Timestamp, ledger: &'a dyn Ledger) -> Result<Look<'a>, String> {
         let here = self.forge.repository().await.map_err(unread)?;
         let mut known = self.known.lock().await;
         let pinned = *known.repository.get_or_insert(here.id);
@@ -111,7 +130,7 @@ impl Requests {
         }
         let off = here.allow_manual_merge == Some(false) && here.autodetect_manual_merge != Some(true);
         let by_hand = if off { ByHand::Off } else { ByHand::Possible };
-        Ok(Look { requests: self, repository: here.id, by_hand, now, answers: Mutex::default() })
+        Ok(Look { requests: self, repository: here.id, by_hand, now, ledger, answers: Mutex::default() })
     }
 }
 
@@ -148,13 +167,13 @@ impl Look<'_> {
             return Ok(Arc::clone(details));
         }
         let forge = &self.requests.forge;
-        let (reviews, commits) =
-            tokio::try_join!(forge.reviews(number), forge.request_commits(number)).map_err(unread)?;
+        let all = tokio::try_join!(forge.reviews(number), forge.request_commits(number), forge.happenings(number));
+        let (reviews, commits, happenings) = all.map_err(unread)?;
         let ids: BTreeSet<i64> = reviews.iter().map(|review| review.id).collect();
         if ids.len() != reviews.len() {
             return Err(format!("a review of pull request {number} stands in its list twice"));
         }
-        let details = Arc::new(Details { reviews, commits });
+        let details = Arc::new(Details { reviews, commits, happenings });
         answers.details.insert(number, Arc::clone(&details));
         Ok(details)
     }

@@ -1,14 +1,16 @@
 //! Which version of `vault/policy.toml` counts. Whoever can have something merged could otherwise lower a tier first and use that
 //! afterwards: on a forge bytes can be merged that nobody approved. So a change of the policy counts only where it was approved
 //! like an action of the high tier, by the same comparison of bytes, and in a request that was merged before the action came.
+//! The approvals go into the journal when they are seen: a review that is deleted later takes nothing back.
 //!
 //! This is what the signed chain (`ops::Trust`) is for ops repos without a forge.
 
 use std::collections::HashMap;
 
+use super::super::{ApprovedPolicy, Ledger, Scene};
 use super::facts::File;
 use super::search::Hit;
-use super::{Look, Requests, unread};
+use super::{Look, LookedAt, Requests, unread};
 use crate::action::Tier;
 use crate::admission::checks::approval::pull_request::{Finding, Terms, weigh};
 use crate::admission::reading::read_policy;
@@ -28,6 +30,20 @@ pub(super) struct Judged {
     /// One sentence.
     words: String,
     counts: bool,
+}
+
+impl Judged {
+    fn counts(approved: &ApprovedPolicy, how: &str) -> Self {
+        let who: Vec<&str> = approved.given.iter().map(|given| given.login.as_str()).collect();
+        let words = format!(
+            "{} as of {}, pull request {}, approved by {}{how}",
+            ops::TrustedFile::Policy.path(),
+            approved.commit.short(),
+            approved.pull_request,
+            who.join(", ")
+        );
+        Self { merge: approved.merge.clone(), words, counts: true }
+    }
 }
 
 /// A version on the way from the first one to the one that counts.
@@ -99,17 +115,25 @@ impl Look<'_> {
         };
         let request = self.facts(&mapped, &file).await?;
         let needed = read_policy(so_far).map_or(1, |policy| policy.approvals(Tier::High));
-        let weighed = weigh(&request, &Terms::of(Tier::High, rules, needed));
-        let (number, merge) = (request.number, request.merge.commit.clone());
-        let judged = match weighed.outcome {
-            Ok(given) => {
-                let who: Vec<&str> = given.iter().map(|given| given.login.as_str()).collect();
-                let words =
-                    format!("{path} as of {}, pull request {number}, approved by {}", change.short(), who.join(", "));
-                Judged { merge, words, counts: true }
+        let terms = Terms::of(Tier::High, rules, needed);
+        let kept = self.ledger.approved_policy(change).await.map_err(unread)?;
+        let kept = kept.filter(|kept| terms.satisfied_by(&kept.given));
+        let judged = match (weigh(&request, &terms).outcome, kept) {
+            (Ok(given), kept) => {
+                let (pull_request, merge) = (request.number, request.merge.commit.clone());
+                let approved = ApprovedPolicy { commit: change.clone(), pull_request, merge, given };
+                if kept.is_none() {
+                    self.ledger.keep_policy(&approved).await.map_err(unread)?;
+                }
+                Judged::counts(&approved, "")
             }
-            Err(Finding::Refused { words, .. }) => Judged { merge, words: ignored(&words), counts: false },
-            Err(Finding::Open { words, .. }) => return Err(words),
+            (Err(Finding::Refused { .. }), Some(kept)) => {
+                Judged::counts(&kept, ", as was seen when their reviews were still there")
+            }
+            (Err(Finding::Refused { words, .. }), None) => {
+                Judged { merge: request.merge.commit.clone(), words: ignored(&words), counts: false }
+            }
+            (Err(Finding::Open { words, .. }), _) => return Err(words),
         };
         // Where somebody else's request was found, the change may still turn out to belong to no request at all: not kept.
         if judged.counts || request.brought.own == Ownership::Request {
@@ -141,6 +165,23 @@ impl Look<'_> {
 }
 
 impl Requests {
+    /// [`super::super::Gatherer::keep_policy`].
+    pub(in crate::admission::gather) async fn keep_policy(
+        &self,
+        scene: &Scene,
+        rules: &Rules,
+        ledger: &dyn Ledger,
+    ) -> Result<(), String> {
+        let path = ops::TrustedFile::Policy.path().to_owned();
+        let standing = self.mirror.lookup(&scene.head, &[path]).await.map_err(unread)?.pop().flatten();
+        let standing = standing.map_or(LookedAt::Absent, |entry| LookedAt::Standing(entry.object));
+        if self.known.lock().await.looked_at != standing {
+            self.look(scene.now, ledger).await?.policy(Some(&scene.head), rules).await?;
+            self.known.lock().await.looked_at = standing;
+        }
+        Ok(())
+    }
+
     /// The place of the version from which on changes must be approved.
     async fn begins(&self, changes: &[CommitId]) -> Result<usize, String> {
         let Some(root) = &self.root else { return Ok(0) };

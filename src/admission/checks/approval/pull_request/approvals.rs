@@ -40,6 +40,16 @@ impl<'a> Terms<'a> {
         }
     }
 
+    /// Whether approvals that were seen earlier are enough: of people who are still on the list.
+    pub(in crate::admission) fn satisfied_by(&self, given: &[Given]) -> bool {
+        let counts = |given: &&Given| {
+            let by_number = self.approvers.iter().find(|approver| approver.id == given.id);
+            let by_name = by_number.is_some_and(|approver| approver.login.eq_ignore_ascii_case(&given.login));
+            by_name && (given.word == Word::Review || self.merged_by == MergedBy::Counts)
+        };
+        u32::try_from(given.iter().filter(counts).count()).is_ok_and(|count| count >= self.needed)
+    }
+
     fn listed(&self, user: &User) -> Listed {
         let same_name = |approver: &&Approver| approver.login.eq_ignore_ascii_case(&user.login);
         let by_number = self.approvers.iter().find(|approver| UserId(approver.id) == user.id);
@@ -155,6 +165,11 @@ fn approved(review: &Reviewed, user: &User, request: &Request, terms: &Terms<'_>
         return no(Reason::ApprovalElsewhere, "it names no commit".to_owned());
     };
     of_these_bytes(commit, standing, request, terms.head)?;
+    // Into another branch it would have had no effect: that is not what is asked for here.
+    if let Some(other) = review.target.as_ref().filter(|target| **target != request.primary.0) {
+        let words = format!("approved at {}, when the pull request went to {other}", commit.short());
+        return no(Reason::ApprovalForOtherBranch, words);
+    }
     Ok(Given { login: user.login.clone(), id: user.id.0, commit: commit.clone(), at: review.at, word: Word::Review })
 }
 
@@ -256,9 +271,10 @@ fn telling(reason: Reason) -> u8 {
         Reason::ApproverChanged => 0,
         Reason::ApprovalOutdated => 1,
         Reason::ApprovalElsewhere => 2,
-        Reason::ApprovalByAuthor => 3,
-        Reason::ApprovalWithdrawn => 4,
-        _ => 5,
+        Reason::ApprovalForOtherBranch => 3,
+        Reason::ApprovalByAuthor => 4,
+        Reason::ApprovalWithdrawn => 5,
+        _ => 6,
     }
 }
 

@@ -21,7 +21,16 @@ fn user(login: &str, id: i64) -> User {
 
 fn review(id: i64, who: Option<User>, state: ReviewState) -> Reviewed {
     let commit = Some((commit('d'), Standing::Head { differs: Vec::new() }));
-    Reviewed { id, user: who, state, dismissed: false, remarks: Vec::new(), at: None, commit }
+    Reviewed {
+        id,
+        user: who,
+        state,
+        dismissed: false,
+        remarks: Vec::new(),
+        at: None,
+        commit,
+        target: Some("main".to_owned()),
+    }
 }
 
 fn approval_of(id: i64, login: &str, number: i64) -> Reviewed {
@@ -129,6 +138,17 @@ fn a_commit_that_is_no_part_of_the_request_was_not_approved_with_it() {
         "fail (approval_elsewhere)"
     );
     assert_eq!(of(|request| request.reviews[0].commit = None), "fail (approval_elsewhere)");
+}
+
+#[test]
+fn what_was_approved_for_another_branch_was_not_approved_for_this_one() {
+    let of_side = |request: &mut Request| request.reviews[0].target = Some("side".to_owned());
+    assert_eq!(of(of_side), "fail (approval_for_other_branch)");
+    assert!(
+        words(of_side).ends_with("approved at dddddddddd, when the pull request went to side"),
+        "{}",
+        words(of_side)
+    );
 }
 
 #[test]
