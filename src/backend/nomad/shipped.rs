@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::names::variant;
-use crate::config::types::{Mount, NomadDriver, NomadJob};
+use crate::config::types::{Mount, NomadDriver, NomadJob, NomadSeal};
 use crate::support::ids::{MountName, sha256_hex};
 
 /// The job of actions.
@@ -140,12 +140,20 @@ impl Wishes<'_> {
     }
 
     fn shipped(&self, hcl: &'static str, id: String, job: &NomadJob, volumes: &BTreeMap<&str, String>) -> Shipped {
-        let mut variables = variables(self.namespace, &id, job, volumes);
+        let mut volumes = volumes.clone();
+        volumes.extend(job.seal.as_ref().and_then(key_volume));
+        let mut variables = variables(self.namespace, &id, job, &volumes);
         let digest = sha256_hex(format!("{hcl}\0{variables}").as_bytes());
         let marker = digest.get(..MARKER).unwrap_or(&digest).to_owned();
         let _ = writeln!(variables, "spec = {}", text(&marker));
         Shipped { id, hcl, variables, marker }
     }
+}
+
+/// The volume of the identity that opens sealed payloads, and where it is mounted: at the folder of the identity.
+fn key_volume(seal: &NomadSeal) -> Option<(&str, String)> {
+    let (folder, _) = seal.identity.rsplit_once('/')?;
+    Some((seal.volume.as_deref()?, folder.to_owned()))
 }
 
 /// What the config sets, as a file of variables.
@@ -162,6 +170,7 @@ fn variables(namespace: &str, id: &str, job: &NomadJob, volumes: &BTreeMap<&str,
         ("network_mode", &job.network_mode),
         ("node_pool", &job.node_pool),
     ];
+    lines.extend(job.seal.as_ref().map(|seal| format!("identity = {}", text(&seal.identity))));
     lines.extend(texts.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", text(value.as_ref()?)))));
     let numbers = [("cpu", job.cpu), ("memory", job.memory), ("disk", job.disk), ("pids", job.pids)];
     lines.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value?))));
@@ -243,6 +252,23 @@ mod tests {
         "#);
         assert!(jobs[0].marker != jobs[1].marker && jobs[0].marker != changed[0].marker);
         assert_eq!(of(&runner), jobs);
+    }
+
+    #[test]
+    fn where_payloads_are_sealed_the_runner_is_told_its_identity_and_has_its_volume() {
+        let (recipient, identity) = ("age1x".to_owned(), "/mnt/runner-key/identity".to_owned());
+        let seal = Some(NomadSeal { recipient, identity, volume: Some("runner-key".to_owned()) });
+        let (mounts, runner) = (mounts(), NomadJob { seal, ..job(&["gpg"]) });
+        let jobs = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, mounts: &mounts }.jobs().unwrap();
+        insta::assert_snapshot!(jobs[1].variables.replace(&jobs[1].marker, "[marker]"), @r#"
+        job_id = "j-gpg"
+        namespace = "n"
+        driver = "docker"
+        identity = "/mnt/runner-key/identity"
+        volumes = { "runner-gpg" = "/keys", "runner-key" = "/mnt/runner-key" }
+        spec = "[marker]"
+        "#);
+        assert!(jobs[0].variables.contains("volumes = { \"runner-key\" = \"/mnt/runner-key\" }"));
     }
 
     #[test]

@@ -55,6 +55,22 @@ pub struct NomadJob {
     /// The sets of mounts that actions may ask for together, each a variant of the job: `ssh`, `gpg+ssh`. Each mount by itself needs its entry too.
     #[serde(default)]
     pub mounts: BTreeSet<String>,
+    /// Payloads are encrypted to a key that only the clients have.
+    #[serde(default)]
+    pub seal: Option<NomadSeal>,
+}
+
+/// `[backends.nomad.runner.seal]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NomadSeal {
+    /// The age recipient (`age1…`) to which payloads are encrypted.
+    pub recipient: String,
+    /// The path at which a run finds the age identity: on the client, or in its container.
+    pub identity: String,
+    /// For `docker` and `exec`: the host volume that holds the identity; mounted read-only at the folder of `identity`.
+    #[serde(default)]
+    pub volume: Option<String>,
 }
 
 /// A task driver.
