@@ -35,7 +35,7 @@ pub(super) fn backend(nomad: &Nomad, config: &Config) -> Result<NomadBackend, No
         mounts: wishes.places()?,
         specs: wishes.runners()?.into_iter().map(|job| (job.id, job.marker)).collect(),
     };
-    let recipient = nomad.runner.seal.as_ref().map(|seal| seal.recipient.clone());
+    let recipient = nomad.seal.as_ref().map(|seal| seal.recipient.clone());
     Ok(NomadBackend::new(client(nomad, token(nomad))?, settings).sealing_to(recipient))
 }
 
@@ -68,6 +68,7 @@ fn wishes<'a>(nomad: &'a Nomad, config: &'a Config) -> Wishes<'a> {
         job: &nomad.job,
         runner: &nomad.runner,
         sidecar: nomad.sidecar.as_ref(),
+        seal: nomad.seal.as_ref(),
         mounts: &config.mounts,
     }
 }

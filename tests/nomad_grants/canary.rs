@@ -111,7 +111,7 @@ fn in_nomad(bed: &Bed, job: &Value, search: &Search) {
     for path in ["/v1/jobs?meta=true", "/v1/allocations?task_states=true&resources=true", "/v1/evaluations"] {
         search.none_in(path, ask(path).as_bytes());
     }
-    let client = PathBuf::from(Testbed::get().folder()).join("nomad/data/alloc");
+    let client = Testbed::get().folder().join("nomad/data/alloc");
     for allocation in bed.allocations(job) {
         let id = allocation["ID"].as_str().unwrap();
         search.none_in("the allocation", ask(&format!("/v1/allocation/{id}")).as_bytes());

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, SIX, docker, raw_exec};
+use crate::fault_proxy::FaultProxy;
 
 #[test]
 fn as_a_process_of_a_nomad_client_a_run_has_exactly_the_secrets_it_names() {
@@ -13,7 +14,13 @@ fn as_a_process_of_a_nomad_client_a_run_has_exactly_the_secrets_it_names() {
 
 #[test]
 fn in_a_container_of_nomad_a_run_has_exactly_the_secrets_it_names() {
-    exactly_the_named(&Bed::nomad(&docker()));
+    let bed = Bed::nomad(&docker());
+    // Where runs are, Vault has another address than where the dispatcher is.
+    let there = FaultProxy::start(&bed.world.vault.address);
+    bed.world.configure(&bed.world.vault.address, &format!("runner_address = '{}'\n", there.url()));
+    exactly_the_named(&bed);
+    assert_eq!(there.seen("POST /v1/sys/wrapping/unwrap*").len(), 4);
+    assert_eq!(there.seen("POST /v1/auth/token/*"), [""; 0], "the dispatcher does not come that way");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::testbed::Testbed;
 /// What the formula's environment begins with, the identity, and what lies in the config for it.
 fn sealed(runner: &str, recipient: &str, identity: &Path, volume: &str) -> String {
     let identity = identity.display();
-    format!("{runner}\n[backends.nomad.runner.seal]\nrecipient = '{recipient}'\nidentity = '{identity}'\n{volume}\n")
+    format!("{runner}\n[backends.nomad.seal]\nrecipient = '{recipient}'\nidentity = '{identity}'\n{volume}\n")
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use dispatch::support::ids::hex;
 
 /// The forms of some values.
 pub(crate) struct Search {
@@ -60,7 +61,7 @@ fn contains(bytes: &[u8], form: &[u8]) -> bool {
 /// Plain, as JSON and URLs write it, in hex, and in base64 at each alignment, of which the ends depend on what stands beside.
 fn forms(value: &str) -> Vec<String> {
     let json = serde_json::to_string(value).unwrap();
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(value.as_bytes());
     let url: String = value
         .bytes()
         .map(|byte| {

@@ -79,24 +79,20 @@ fn jobs(nomad: &Nomad, config: &Config, draft: &mut Draft) {
 }
 
 fn seal(nomad: &Nomad, draft: &mut Draft) {
-    if nomad.sidecar.as_ref().is_some_and(|sidecar| sidecar.seal.is_some()) {
-        let wrong = Wrong::new("what is handed over to sidecars is not encrypted");
-        draft.complain("backends.nomad.sidecar.seal", Error, wrong.help("remove the table"));
-    }
-    let Some(seal) = &nomad.runner.seal else { return };
+    let Some(seal) = &nomad.seal else { return };
     if let Err(error) = check_recipient(&seal.recipient) {
         let wrong = Wrong::new(error.to_string()).help("`age-keygen -y FILE` prints the recipient of an identity");
-        draft.complain("backends.nomad.runner.seal.recipient", Error, wrong);
+        draft.complain("backends.nomad.seal.recipient", Error, wrong);
     }
     if !seal.identity.starts_with('/') {
         let wrong = Wrong::new(format!("`{}` is no absolute path", seal.identity));
-        draft.complain("backends.nomad.runner.seal.identity", Error, wrong.help("where the run runs, not here"));
+        draft.complain("backends.nomad.seal.identity", Error, wrong.help("where the run runs, not here"));
     }
     if seal.volume.is_none() && nomad.runner.driver != NomadDriver::RawExec {
         let wrong =
             Wrong::new("no volume of the clients is named, so that the identity must be in the image or the chroot");
         let help = "set `volume`, unless the image is only yours to read";
-        draft.complain("backends.nomad.runner.seal", Warning, wrong.help(help));
+        draft.complain("backends.nomad.seal", Warning, wrong.help(help));
     }
 }
 

@@ -55,12 +55,9 @@ pub struct NomadJob {
     /// The sets of mounts that actions may ask for together, each a variant of the job: `ssh`, `gpg+ssh`. Each mount by itself needs its entry too.
     #[serde(default)]
     pub mounts: BTreeSet<String>,
-    /// Payloads are encrypted to a key that only the clients have.
-    #[serde(default)]
-    pub seal: Option<NomadSeal>,
 }
 
-/// `[backends.nomad.runner.seal]`
+/// `[backends.nomad.seal]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NomadSeal {
