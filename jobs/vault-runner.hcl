@@ -49,6 +49,12 @@ variable "user" {
   default     = ""
 }
 
+variable "identity" {
+  type        = string
+  description = "where a run finds the age identity that opens its payload; not set: payloads are not encrypted"
+  default     = ""
+}
+
 variable "network_mode" {
   type        = string
   description = "for docker; `none` cuts the formula off from everything"
@@ -235,11 +241,13 @@ job "vault-runner" {
 }
 
 locals {
-  arguments = [
+  # `compact` leaves out what is not set.
+  arguments = compact([
     "runner",
+    var.identity == "" ? "" : "--identity", var.identity,
     "--envelope", "${NOMAD_SECRETS_DIR}/envelope.json",
     "--workdir", "${NOMAD_TASK_DIR}/run",
     "--fence", "${NOMAD_ALLOC_DIR}/data/fence",
     "--events", "${NOMAD_ALLOC_DIR}/data/events.ndjson",
-  ]
+  ])
 }

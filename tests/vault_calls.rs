@@ -140,6 +140,20 @@ async fn the_metadata_tell_the_current_version_and_its_end() {
 }
 
 #[tokio::test]
+async fn a_wrapping_that_was_wrapped_anew_counts_as_dead_although_the_server_keeps_its_accessor() {
+    let api = Testbed::get().vault();
+    let root = session(&api);
+    let nonce = serde_json::Map::from_iter([("nonce".to_owned(), json!("n"))]);
+    let info = root.wrap(nonce, 60).await.unwrap();
+    let token = info.token.secret().expose_secret();
+    api.must("POST", "/v1/sys/wrapping/rewrap", Some(&json!({ "token": token })));
+    let kept = api.must("POST", "/v1/auth/token/lookup-accessor", Some(&json!({ "accessor": info.accessor })));
+    assert_eq!(kept["data"]["num_uses"], -1, "what this is about: {kept}");
+    assert!(matches!(root.lookup_accessor(&info.accessor).await.unwrap_err().why, Why::NoSuchAccessor));
+    assert_eq!(root.revoke_accessor(&info.accessor).await.unwrap(), Revoked::AlreadyGone);
+}
+
+#[tokio::test]
 async fn a_wrapping_is_looked_at_opened_once_and_taken_back() {
     let root = session(&Testbed::get().vault());
     let content = || json!({ "nonce": "n" }).as_object().unwrap().clone();

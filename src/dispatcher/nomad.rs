@@ -35,7 +35,8 @@ pub(super) fn backend(nomad: &Nomad, config: &Config) -> Result<NomadBackend, No
         mounts: wishes.places()?,
         specs: wishes.runners()?.into_iter().map(|job| (job.id, job.marker)).collect(),
     };
-    Ok(NomadBackend::new(client(nomad, token(nomad))?, settings))
+    let recipient = nomad.seal.as_ref().map(|seal| seal.recipient.clone());
+    Ok(NomadBackend::new(client(nomad, token(nomad))?, settings).sealing_to(recipient))
 }
 
 /// Where the token comes from by the config.
@@ -67,6 +68,7 @@ fn wishes<'a>(nomad: &'a Nomad, config: &'a Config) -> Wishes<'a> {
         job: &nomad.job,
         runner: &nomad.runner,
         sidecar: nomad.sidecar.as_ref(),
+        seal: nomad.seal.as_ref(),
         mounts: &config.mounts,
     }
 }

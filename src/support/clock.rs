@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::fault;
+
 /// Tells the date.
 pub trait Clock: Debug + Send + Sync {
     /// The present instant, UTC.
@@ -20,7 +22,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where wall time enters")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        Timestamp::now().saturating_add(fault::clock_is_off_by()).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -55,6 +55,19 @@ pub fn seconds_per_minute() -> u64 {
     }
 }
 
+/// By how much this machine's clock is wrong: with the `fault-points` feature, as many seconds as `DISPATCH_FAULT_CLOCK` says.
+pub fn clock_is_off_by() -> jiff::SignedDuration {
+    #[cfg(feature = "fault-points")]
+    {
+        let wish = std::env::var("DISPATCH_FAULT_CLOCK").ok();
+        jiff::SignedDuration::from_secs(wish.and_then(|seconds| seconds.parse().ok()).unwrap_or(0))
+    }
+    #[cfg(not(feature = "fault-points"))]
+    {
+        jiff::SignedDuration::ZERO
+    }
+}
+
 #[cfg(feature = "fault-points")]
 mod imp {
     use std::collections::HashMap;

@@ -71,13 +71,24 @@ pub fn generate_identity() -> GeneratedIdentity {
     GeneratedIdentity { recipient, file: SecretString::from(file) }
 }
 
+/// Whether `recipient` is one (`age1…`).
+///
+/// # Errors
+/// [`SealError::Recipient`].
+pub fn check_recipient(recipient: &str) -> Result<(), SealError> {
+    parse(recipient).map(drop)
+}
+
+fn parse(recipient: &str) -> Result<x25519::Recipient, SealError> {
+    recipient.parse().map_err(|why| SealError::Recipient { recipient: recipient.to_owned(), why })
+}
+
 /// Encrypts `value` to `recipient` (`age1…`), as a binary age file. Whether a value is fit to be granted is not asked here.
 ///
 /// # Errors
 /// Not a recipient, or age refuses.
 pub fn seal_for(recipient: &str, value: &[u8]) -> Result<Vec<u8>, SealError> {
-    let parsed: x25519::Recipient =
-        recipient.parse().map_err(|why| SealError::Recipient { recipient: recipient.to_owned(), why })?;
+    let parsed = parse(recipient)?;
     let encryptor =
         Encryptor::with_recipients(std::iter::once(&parsed as &dyn age::Recipient)).map_err(SealError::Encrypt)?;
     let mut sealed = Vec::new();

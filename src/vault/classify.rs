@@ -48,7 +48,8 @@ impl Refusal {
             403 if errors == ["permission denied"] => Why::NoToken,
             403 => Why::Denied { capability: self.capability, path: path() },
             400 if says("wrapping token is not valid") => Why::WrappingGone,
-            400 if says("invalid accessor") => Why::NoSuchAccessor,
+            // The second of a token that is used up, and whose accessor the server still has.
+            400 if says("invalid accessor") || says("token not found") => Why::NoSuchAccessor,
             404 => Why::NotFound { path: path(), words },
             413 => Why::Malformed { words },
             429 => Why::Busy { retry_after: self.retry_after },
@@ -91,6 +92,7 @@ mod tests {
         assert!(matches!(why(403, &["permission denied"]), Why::NoToken));
         assert!(matches!(why(400, &["wrapping token is not valid or does not exist"]), Why::WrappingGone));
         assert!(matches!(why(400, &["1 error occurred:\n\t* invalid accessor\n\n"]), Why::NoSuchAccessor));
+        assert!(matches!(why(400, &["token not found"]), Why::NoSuchAccessor));
         assert!(matches!(why(400, &["unknown role norole"]), Why::Refused { status: 400, .. }));
         assert!(matches!(why(404, &[]), Why::NotFound { .. }));
         assert!(matches!(why(503, &["Vault is sealed"]), Why::Sealed));

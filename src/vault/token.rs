@@ -52,9 +52,9 @@ pub struct Lookup {
     /// Seconds that are left.
     #[serde(default)]
     pub ttl: u64,
-    /// Uses that are left; 0: any number.
+    /// Uses that are left; 0: any number; below 0: it is used up, and the server has not cleared it away yet.
     #[serde(default)]
-    pub num_uses: u64,
+    pub num_uses: i64,
     /// Whether it can be renewed.
     #[serde(default)]
     pub renewable: bool,
@@ -77,7 +77,7 @@ pub struct Lookup {
 pub enum Revoked {
     /// It lived and is dead now.
     Now,
-    /// There was none, or not any more: 200 with a warning.
+    /// There was none, or not any more: 200 with a warning; or one that is used up: 400.
     AlreadyGone,
 }
 
@@ -100,13 +100,16 @@ impl Session {
         answer.wrap_info.ok_or_else(|| unexpected("a wrapping"))
     }
 
-    /// The token with this accessor.
+    /// The token with this accessor. One that is used up counts as dead while the server still has its accessor: of a wrapping that
+    /// somebody wrapped anew it keeps that (with -1 uses, seen on 1.21) until the time of the wrapping is over.
     ///
     /// # Errors
     /// [`Why::NoSuchAccessor`] when it is dead, or refused.
     pub async fn lookup_accessor(&self, accessor: &str) -> Result<Lookup, VaultError> {
         let request = LookupTokenAccessorRequest { accessor: accessor.to_owned() };
-        self.data("POST auth/token/lookup-accessor", self.ask(request).await?)
+        let call = "POST auth/token/lookup-accessor";
+        let found: Lookup = self.data(call, self.ask(request).await?)?;
+        if found.num_uses < 0 { Err(self.vault().error(call.to_owned(), Why::NoSuchAccessor)) } else { Ok(found) }
     }
 
     /// Revokes the token with this accessor. When this returns the token is dead everywhere.
@@ -115,7 +118,10 @@ impl Session {
     /// Refused.
     pub async fn revoke_accessor(&self, accessor: &str) -> Result<Revoked, VaultError> {
         let request = RevokeTokenAccessorRequest { accessor: accessor.to_owned() };
-        let answer = self.ask(request).await?;
+        let answer = match self.ask(request).await {
+            Err(VaultError { why: Why::NoSuchAccessor, .. }) => return Ok(Revoked::AlreadyGone),
+            answer => answer?,
+        };
         Ok(if answer.warnings.is_some_and(|all| !all.is_empty()) { Revoked::AlreadyGone } else { Revoked::Now })
     }
 

@@ -44,6 +44,12 @@ pub(crate) enum Fault {
     Duplicate,
 }
 
+impl Fault {
+    fn is_only_late(self) -> bool {
+        matches!(self, Self::DelayBefore(_) | Self::DelayAnswer(_))
+    }
+}
+
 /// `METHOD path?query` with `*` for anything, how often it still fires, and what then happens.
 #[derive(Debug)]
 struct Rule {
@@ -161,7 +167,12 @@ impl Shared {
             let request = head.with_body(&mut reader, Body::of_request)?;
             match self.fault_for(&request.target()) {
                 None => self.pass_on(&request, client)?,
-                Some(fault) => return self.fail(fault, &request, client),
+                Some(fault) => {
+                    self.fail(fault, &request, client)?;
+                    if !fault.is_only_late() {
+                        return Ok(());
+                    }
+                }
             }
         }
         Ok(())
@@ -178,7 +189,7 @@ impl Shared {
         Some(fault)
     }
 
-    /// A request that went wrong is the last on its connection.
+    /// A request that went wrong, other than by coming late, is the last on its connection.
     fn fail(&self, fault: Fault, request: &Message, mut client: &TcpStream) -> io::Result<()> {
         match fault {
             Fault::DropBefore => Ok(()),

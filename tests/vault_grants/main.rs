@@ -3,7 +3,7 @@
 //!
 //! - `world`: an ops repo, a config and the binary, with a Vault that was set up by `dispatch policies apply`.
 //! - `policies`: what the server refuses the dispatcher; drift. `runs`: whole runs. `troubles`: a thief, and a Vault that fails.
-//! - `login`: the ways to log in, and renewal.
+//! - `weather`: answers that are lost, doubled or late, and clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
     clippy::print_stderr,
@@ -31,4 +31,5 @@ mod runs;
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod testbed;
 mod troubles;
+mod weather;
 mod world;

@@ -91,6 +91,15 @@ fn request(api: &Api, method: &str, path: &str) -> reqwest::RequestBuilder {
     client.request(method, format!("{}/v1/{path}", api.address)).header("X-Vault-Token", &api.token)
 }
 
+/// A wrapping that an administrator has made.
+fn foreign_wrapping(vault: &Api) -> Value {
+    let asked =
+        request(vault, "POST", "sys/wrapping/wrap").header("X-Vault-Wrap-TTL", "60s").json(&json!({ "x": "y" }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer: Value = runtime.block_on(async { asked.send().await.unwrap().json().await.unwrap() });
+    answer["wrap_info"]["token"].clone()
+}
+
 #[test]
 fn the_server_refuses_the_dispatcher_everything_that_grants_do_not_need() {
     let world = World::new();
@@ -101,6 +110,7 @@ fn the_server_refuses_the_dispatcher_everything_that_grants_do_not_need() {
     let mint = |policies: Value| json!({ "policies": policies, "ttl": "60s" });
     let good = mint(json!([policy]));
     let create = "auth/token/create/runner";
+    let foreign = foreign_wrapping(&world.vault);
     let refused = [
         ("GET", format!("kv/data/disinto/runner/{a}"), json!(null), None),
         ("GET", format!("kv/subkeys/disinto/runner/{a}"), json!(null), None),
@@ -131,6 +141,39 @@ fn the_server_refuses_the_dispatcher_everything_that_grants_do_not_need() {
         ("GET", "sys/mounts".to_owned(), json!(null), None),
         ("POST", "sys/wrapping/wrap".to_owned(), json!({ "nonce": "x" }), None),
         ("GET", "cubbyhole/x".to_owned(), json!(null), None),
+        // Other people's secrets, and other people's versions of these.
+        ("GET", "kv/data/disinto/other".to_owned(), json!(null), None),
+        ("GET", "kv/metadata/disinto/other".to_owned(), json!(null), None),
+        ("POST", format!("kv/metadata/disinto/runner/{a}"), json!({ "max_versions": 1 }), None),
+        ("POST", format!("kv/undelete/disinto/runner/{a}"), json!({ "versions": [1] }), None),
+        ("POST", format!("kv/destroy/disinto/runner/{a}"), json!({ "versions": [1] }), None),
+        ("DELETE", format!("kv/data/disinto/runner/{a}"), json!(null), None),
+        // Other ways to a token, or to more of one.
+        ("POST", create.to_owned(), json!({ "policies": [policy], "ttl": "60s", "num_uses": 0 }), Some("60s")),
+        ("POST", create.to_owned(), json!({ "policies": [policy], "ttl": "60s", "id": "chosen" }), Some("60s")),
+        ("POST", create.to_owned(), json!({ "policies": "default", "ttl": "60s" }), Some("60s")),
+        ("POST", create.to_owned(), mint(json!([""])), Some("60s")),
+        ("POST", "auth/token/renew".to_owned(), json!({ "token": world.vault.token }), None),
+        ("POST", "auth/token/renew-accessor".to_owned(), json!({ "accessor": "x" }), None),
+        ("POST", "auth/token/revoke-orphan".to_owned(), json!({ "token": world.vault.token }), None),
+        ("POST", "auth/token/tidy".to_owned(), json!({}), None),
+        ("POST", "auth/approle/role/dispatcher".to_owned(), json!({ "token_policies": "root" }), None),
+        ("POST", "auth/approle/role/dispatcher/secret-id".to_owned(), json!({}), None),
+        ("POST", "auth/jwt/role/dispatcher".to_owned(), json!({ "token_policies": "root" }), None),
+        ("POST", "identity/entity".to_owned(), json!({ "name": "x", "policies": ["root"] }), None),
+        // Other people's wrappings.
+        ("POST", "sys/wrapping/rewrap".to_owned(), json!({ "token": foreign }), None),
+        ("POST", "sys/wrapping/unwrap".to_owned(), json!({ "token": foreign }), None),
+        // The server itself.
+        ("LIST", "sys/policies/acl".to_owned(), json!(null), None),
+        ("DELETE", "sys/policies/acl/service-dispatcher".to_owned(), json!(null), None),
+        ("POST", "sys/capabilities".to_owned(), json!({ "token": world.vault.token, "paths": ["kv"] }), None),
+        ("POST", "sys/mounts/other".to_owned(), json!({ "type": "kv" }), None),
+        ("GET", "sys/auth".to_owned(), json!(null), None),
+        ("GET", "sys/audit".to_owned(), json!(null), None),
+        ("DELETE", "sys/audit/file".to_owned(), json!(null), None),
+        ("POST", "sys/seal".to_owned(), json!(null), None),
+        ("POST", "sys/quotas/rate-limit/x".to_owned(), json!({ "rate": 1 }), None),
     ];
     for (method, path, body, wrap) in refused {
         assert_eq!(ask(&api, method, &path, &body, wrap), 403, "{method} {path} {body} {wrap:?}");

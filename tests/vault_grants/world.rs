@@ -25,6 +25,8 @@ const HOLD: &str =
 pub(crate) struct World {
     pub(crate) repo: OpsRepo,
     pub(crate) vault: Api,
+    /// Tables of the config beside those of Vault, such as `[backends]`.
+    pub(crate) backends: String,
     /// What the names of this world's secrets begin with.
     stem: String,
     audit: PathBuf,
@@ -42,6 +44,7 @@ impl World {
         let world = Self {
             repo: OpsRepo::empty(),
             vault,
+            backends: String::new(),
             stem: unique("t").to_uppercase(),
             audit,
             seen: tempfile::tempdir().unwrap(),
@@ -52,7 +55,7 @@ impl World {
             let script = script.replace("GATES", &world.path("gates").display().to_string());
             world.repo.write(&format!("formulas/{name}.sh"), &script);
         }
-        world.repo.write("vault/policy.toml", "[tiers]\nshow = 'low'\nhold = 'low'\n");
+        world.repo.write("vault/policy.toml", "[tiers]\nshow = 'low'\nhold = 'low'\nreport = 'low'\nleak = 'low'\n");
         world.configure(&world.vault.address, "");
         let applied = world.administer("policies apply");
         assert!(applied.status.success(), "{}", applied.said);
@@ -87,10 +90,11 @@ impl World {
         let login = if more.contains("login") { "" } else { "token_file = 'token'\n" };
         let config = format!(
             "state_dir = '{root}/state'\n[ops]\nremote = 'file://{}'\npoll_seconds = 0.2\n[limits]\ngrace_seconds = 2\n\
-             [secrets]\nallow = [{}]\n[secrets.vault]\naddress = '{address}'\n{login}{}\n",
+             [secrets]\nallow = [{}]\n[secrets.vault]\naddress = '{address}'\n{login}{}\n{}",
             self.repo.bare().display(),
             allow.join(", "),
-            more.replace("login", "")
+            more.replace("login", ""),
+            self.backends
         );
         fs::write(self.path("dispatch.toml"), config).unwrap();
     }
@@ -146,7 +150,12 @@ impl World {
 
     /// Starts `dispatch run` and waits until it can be spoken to.
     pub(crate) fn serve(&self) -> Running {
-        let running = self.start("run", &[]);
+        self.serve_with(&[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Running {
+        let running = self.start("run", environment);
         until("the control socket", || (self.status()["running"] == true).then_some(()));
         running
     }
@@ -205,7 +214,9 @@ impl World {
     }
 
     pub(crate) fn lives(&self, accessor: &str) -> bool {
-        self.vault.ask("POST", "/v1/auth/token/lookup-accessor", Some(&json!({ "accessor": accessor }))).status == 200
+        let found = self.vault.ask("POST", "/v1/auth/token/lookup-accessor", Some(&json!({ "accessor": accessor })));
+        // The server keeps the accessor of a wrapping that was wrapped anew, with -1 uses.
+        found.status == 200 && found.json()["data"]["num_uses"].as_i64().is_some_and(|uses| uses >= 0)
     }
 
     /// Waits until every grant of `run` is dead.

@@ -150,7 +150,11 @@ impl NomadBackend {
                 || refused(format!("the mount {name} has no `nomad` in the config: add it to [mounts.{name}]"));
             place.clone_from(known.ok_or_else(unknown)?);
         }
-        let payload = envelope.to_handover().map_err(|error| refused(chain::words(&error)))?;
+        let payload = match &self.recipient {
+            None => envelope.to_handover(),
+            Some(recipient) => envelope.to_sealed_handover(recipient).map(zeroize::Zeroizing::new),
+        };
+        let payload = payload.map_err(|error| refused(chain::words(&error)))?;
         if payload.len() > PAYLOAD_LIMIT {
             return Err(refused(format!(
                 "the run's envelope has {} bytes, and Nomad takes {PAYLOAD_LIMIT}",

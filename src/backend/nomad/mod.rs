@@ -44,6 +44,9 @@ const NAME: &str = "nomad";
 /// What a payload may hold, in bytes. Seen on 1.11.3: 16,384 are taken, one more is refused.
 pub const PAYLOAD_LIMIT: usize = 16_384;
 
+/// What encrypting adds to a payload: age's header for one recipient, and the tag of one chunk, with some room.
+const SEALING: usize = 256;
+
 /// What the Nomad backend is told.
 #[derive(Debug, Clone)]
 pub struct NomadSettings {
@@ -62,6 +65,8 @@ pub struct NomadSettings {
 pub struct NomadBackend {
     client: Client,
     settings: NomadSettings,
+    /// The age recipient to which payloads are encrypted; none: whoever may read jobs reads them.
+    recipient: Option<String>,
     watch: Watch,
     turns: Turns,
     tidemark: tokio::sync::Mutex<Tidemark>,
@@ -88,7 +93,14 @@ impl NomadBackend {
     /// A backend that talks through `client`. Asks nothing yet.
     pub fn new(client: Client, settings: NomadSettings) -> Self {
         let watch = Watch::new(client.clone());
-        Self { client, settings, watch, turns: Turns::default(), tidemark: tokio::sync::Mutex::default() }
+        let (turns, tidemark) = (Turns::default(), tokio::sync::Mutex::default());
+        Self { client, settings, recipient: None, watch, turns, tidemark }
+    }
+
+    /// The same, with payloads encrypted to this age recipient (`age1…`).
+    #[must_use]
+    pub fn sealing_to(self, recipient: Option<String>) -> Self {
+        Self { recipient, ..self }
     }
 
     fn variants(&self) -> Vec<String> {
@@ -114,7 +126,8 @@ impl Backend for NomadBackend {
     }
 
     fn channel(&self) -> Channel {
-        Channel::Shared { limit: PAYLOAD_LIMIT }
+        let sealing = self.recipient.as_ref().map_or(0, |_| SEALING);
+        Channel::Shared { limit: PAYLOAD_LIMIT - sealing }
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::names::variant;
-use crate::config::types::{Mount, NomadDriver, NomadJob};
+use crate::config::types::{Mount, NomadDriver, NomadJob, NomadSeal};
 use crate::support::ids::{MountName, sha256_hex};
 
 /// The job of actions.
@@ -70,6 +70,8 @@ pub struct Wishes<'a> {
     pub runner: &'a NomadJob,
     /// `[backends.nomad.sidecar]`; without it there is none.
     pub sidecar: Option<&'a NomadJob>,
+    /// `[backends.nomad.seal]`
+    pub seal: Option<&'a NomadSeal>,
     /// `[mounts]`
     pub mounts: &'a BTreeMap<MountName, Mount>,
 }
@@ -82,7 +84,8 @@ impl Wishes<'_> {
     pub fn jobs(&self) -> Result<Vec<Shipped>, ShippedError> {
         let mut jobs = self.runners()?;
         // Its volumes are the jobspec's own.
-        let sidecar = |job| self.shipped(SIDECAR, SIDECAR_ID.to_owned(), job, &BTreeMap::new());
+        let variables = |job| variables(self.namespace, SIDECAR_ID, job, &BTreeMap::new());
+        let sidecar = |job| shipped(SIDECAR, SIDECAR_ID.to_owned(), variables(job));
         jobs.extend(self.sidecar.map(sidecar));
         Ok(jobs)
     }
@@ -92,11 +95,11 @@ impl Wishes<'_> {
     /// # Errors
     /// [`ShippedError`]
     pub fn runners(&self) -> Result<Vec<Shipped>, ShippedError> {
-        let mut jobs = vec![self.shipped(RUNNER, self.job.to_owned(), self.runner, &BTreeMap::new())];
+        let mut jobs = vec![self.job_of_actions(self.job.to_owned(), BTreeMap::new())];
         for set in &self.runner.mounts {
             let names = self.names(set)?;
             let volumes = self.volumes(&names)?;
-            jobs.push(self.shipped(RUNNER, variant(self.job, names), self.runner, &volumes));
+            jobs.push(self.job_of_actions(variant(self.job, names), volumes));
         }
         let mut seen = BTreeSet::from([SIDECAR_ID]);
         match jobs.iter().find(|job| !seen.insert(job.id.as_str())) {
@@ -139,13 +142,27 @@ impl Wishes<'_> {
         mounted.map(|(name, volume)| Ok((volume.as_str(), self.place(name)?))).collect()
     }
 
-    fn shipped(&self, hcl: &'static str, id: String, job: &NomadJob, volumes: &BTreeMap<&str, String>) -> Shipped {
-        let mut variables = variables(self.namespace, &id, job, volumes);
-        let digest = sha256_hex(format!("{hcl}\0{variables}").as_bytes());
-        let marker = digest.get(..MARKER).unwrap_or(&digest).to_owned();
-        let _ = writeln!(variables, "spec = {}", text(&marker));
-        Shipped { id, hcl, variables, marker }
+    fn job_of_actions<'a>(&'a self, id: String, mut volumes: BTreeMap<&'a str, String>) -> Shipped {
+        volumes.extend(self.seal.and_then(key_volume));
+        let mut variables = variables(self.namespace, &id, self.runner, &volumes);
+        if let Some(seal) = self.seal {
+            let _ = writeln!(variables, "identity = {}", text(&seal.identity));
+        }
+        shipped(RUNNER, id, variables)
     }
+}
+
+fn shipped(hcl: &'static str, id: String, mut variables: String) -> Shipped {
+    let digest = sha256_hex(format!("{hcl}\0{variables}").as_bytes());
+    let marker = digest.get(..MARKER).unwrap_or(&digest).to_owned();
+    let _ = writeln!(variables, "spec = {}", text(&marker));
+    Shipped { id, hcl, variables, marker }
+}
+
+/// The volume of the identity that opens sealed payloads, and where it is mounted: at the folder of the identity.
+fn key_volume(seal: &NomadSeal) -> Option<(&str, String)> {
+    let (folder, _) = seal.identity.rsplit_once('/')?;
+    Some((seal.volume.as_deref()?, folder.to_owned()))
 }
 
 /// What the config sets, as a file of variables.
@@ -206,7 +223,8 @@ mod tests {
 
     fn ids(runner: &NomadJob) -> Result<Vec<String>, ShippedError> {
         let mounts = mounts();
-        let wishes = Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts };
+        let wishes =
+            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, mounts: &mounts };
         Ok(wishes.jobs()?.into_iter().map(|job| job.id).collect())
     }
 
@@ -228,7 +246,7 @@ mod tests {
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
         let of = |runner: &NomadJob| {
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, mounts: &mounts }
+            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, mounts: &mounts }
                 .jobs()
                 .unwrap()
         };
@@ -246,9 +264,35 @@ mod tests {
     }
 
     #[test]
+    fn where_payloads_are_sealed_the_runner_is_told_its_identity_and_has_its_volume() {
+        let (recipient, identity) = ("age1x".to_owned(), "/mnt/runner-key/identity".to_owned());
+        let seal = NomadSeal { recipient, identity, volume: Some("runner-key".to_owned()) };
+        let (mounts, runner) = (mounts(), job(&["gpg"]));
+        let wishes = Wishes {
+            namespace: "n",
+            job: "j",
+            runner: &runner,
+            sidecar: Some(&runner),
+            seal: Some(&seal),
+            mounts: &mounts,
+        };
+        let jobs = wishes.jobs().unwrap();
+        insta::assert_snapshot!(jobs[1].variables.replace(&jobs[1].marker, "[marker]"), @r#"
+        job_id = "j-gpg"
+        namespace = "n"
+        driver = "docker"
+        volumes = { "runner-gpg" = "/keys", "runner-key" = "/mnt/runner-key" }
+        identity = "/mnt/runner-key/identity"
+        spec = "[marker]"
+        "#);
+        assert!(jobs[0].variables.contains("volumes = { \"runner-key\" = \"/mnt/runner-key\" }"));
+        assert!(!jobs[2].variables.contains("identity"), "sidecars have none");
+    }
+
+    #[test]
     fn with_raw_exec_a_mount_is_where_the_client_has_it() {
         let (mounts, runner) = (mounts(), NomadJob { driver: NomadDriver::RawExec, ..job(&["gpg"]) });
-        let wishes = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, mounts: &mounts };
+        let wishes = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, seal: None, mounts: &mounts };
         assert!(wishes.jobs().is_ok());
         assert!(matches!(wishes.places(), Err(ShippedError::NoPath { name }) if name.as_str() == "ssh"));
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::config::draft::Draft;
 use crate::config::leaf::Wrong;
-use crate::config::types::{Config, Nomad};
+use crate::config::types::{Config, Nomad, NomadDriver};
 use crate::support::diagnostic::Severity::{Error, Warning};
+use crate::support::seal::check_recipient;
 
 pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
     let Some(nomad) = &config.backends.nomad else { return };
@@ -13,6 +14,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     token(nomad, environment, draft);
     names(nomad, config, draft);
     jobs(nomad, config, draft);
+    seal(nomad, draft);
     if nomad.client_cert.is_some() != nomad.client_key.is_some() {
         let wrong = Wrong::new("a client certificate needs its key, and the key its certificate");
         let (set, missing) =
@@ -73,6 +75,24 @@ fn jobs(nomad: &Nomad, config: &Config, draft: &mut Draft) {
         let wrong = Wrong::new(format!("Nomad kills a run after {kill} s, before its {grace} s of grace are over"));
         let help = "give a larger `kill_timeout_seconds` (and `max_kill_timeout` on the clients), or a smaller `limits.grace_seconds`";
         draft.complain("backends.nomad.runner.kill_timeout_seconds", Warning, wrong.help(help));
+    }
+}
+
+fn seal(nomad: &Nomad, draft: &mut Draft) {
+    let Some(seal) = &nomad.seal else { return };
+    if let Err(error) = check_recipient(&seal.recipient) {
+        let wrong = Wrong::new(error.to_string()).help("`age-keygen -y FILE` prints the recipient of an identity");
+        draft.complain("backends.nomad.seal.recipient", Error, wrong);
+    }
+    if !seal.identity.starts_with('/') {
+        let wrong = Wrong::new(format!("`{}` is no absolute path", seal.identity));
+        draft.complain("backends.nomad.seal.identity", Error, wrong.help("where the run runs, not here"));
+    }
+    if seal.volume.is_none() && nomad.runner.driver != NomadDriver::RawExec {
+        let wrong =
+            Wrong::new("no volume of the clients is named, so that the identity must be in the image or the chroot");
+        let help = "set `volume`, unless the image is only yours to read";
+        draft.complain("backends.nomad.seal", Warning, wrong.help(help));
     }
 }
 

@@ -29,7 +29,7 @@ pub use backends::{Backends, Mount};
 pub use forge::Forge;
 pub use limits::Limits;
 pub use nomad::Nomad;
-pub use nomad_jobs::{NomadDriver, NomadJob};
+pub use nomad_jobs::{NomadDriver, NomadJob, NomadSeal};
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
 pub use telling::Telling;

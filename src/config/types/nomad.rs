@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::nomad_jobs::NomadJob;
+use super::nomad_jobs::{NomadJob, NomadSeal};
 
 /// `[backends.nomad]`
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +49,9 @@ pub struct Nomad {
     #[serde(default = "defaults::placement_minutes")]
     #[schemars(range(min = 1, max = 1_440))]
     pub placement_minutes: u32,
+    /// Payloads of actions are encrypted to a key that only the clients have.
+    #[serde(default)]
+    pub seal: Option<NomadSeal>,
     /// What varies of the job of actions.
     #[serde(default)]
     pub runner: NomadJob,
@@ -72,6 +75,7 @@ impl Nomad {
             tls_server_name: None,
             job: defaults::job(),
             placement_minutes: defaults::placement_minutes(),
+            seal: None,
             runner: NomadJob::default(),
             sidecar: None,
         }

@@ -57,6 +57,19 @@ pub struct NomadJob {
     pub mounts: BTreeSet<String>,
 }
 
+/// `[backends.nomad.seal]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NomadSeal {
+    /// The age recipient (`age1…`) to which payloads are encrypted.
+    pub recipient: String,
+    /// The path at which a run finds the age identity: on the client, or in its container.
+    pub identity: String,
+    /// For `docker` and `exec`: the host volume that holds the identity; mounted read-only at the folder of `identity`.
+    #[serde(default)]
+    pub volume: Option<String>,
+}
+
 /// A task driver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

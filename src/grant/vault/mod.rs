@@ -156,21 +156,30 @@ impl VaultProvider {
         format!("{}/{}{secret}", self.site.mount, self.site.prefix)
     }
 
-    /// Revokes each accessor and has the server say that nothing lives under it.
+    /// Revokes each accessor and has the server say that nothing lives under it. Where one cannot be, the others are revoked all the
+    /// same; the first failure is answered.
     async fn revoke_all(&self, accessors: &BTreeSet<&String>) -> Result<(), Failure> {
+        let mut done = Ok(());
         for accessor in accessors {
-            self.call(|session| async move { session.revoke_accessor(accessor).await }).await?;
-            match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
-                Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => self.trouble.clear(),
-                Ok(_) => {
-                    let why = Why::Unexpected { expected: "a dead token after its revocation" };
-                    let call = "POST auth/token/lookup-accessor".to_owned();
-                    return Err(VaultError { address: self.vault.address().to_owned(), call, why }.into());
-                }
-                Err(failure) => return Err(failure),
-            }
+            done = done.and(self.revoke_one(accessor).await);
         }
-        Ok(())
+        done
+    }
+
+    async fn revoke_one(&self, accessor: &str) -> Result<(), Failure> {
+        self.call(|session| async move { session.revoke_accessor(accessor).await }).await?;
+        match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
+            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => {
+                self.trouble.clear();
+                Ok(())
+            }
+            Ok(_) => {
+                let why = Why::Unexpected { expected: "a dead token after its revocation" };
+                let call = "POST auth/token/lookup-accessor".to_owned();
+                Err(VaultError { address: self.vault.address().to_owned(), call, why }.into())
+            }
+            Err(failure) => Err(failure),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #   (none)        in memory, unsealed: a fresh one at each start
 #   --durable     on disk, so that it can be sealed, killed and started again; the key stands in DIR/unseal-key
 #   --sealed      starts a durable one and leaves it sealed
+#   --tls         a durable one that listens with TLS as well, at TESTBED_VAULT_TLS, by a CA of its own: DIR/ca.pem
 
 root_token() { echo "X-Vault-Token: $token"; }
 unsealed() { reachable "$address/v1/auth/token/lookup-self" "$(root_token)"; }
@@ -31,6 +32,30 @@ api_addr      = "$address"
 CONFIG
 }
 
+# certify: a CA, and a certificate of it for 127.0.0.1. rustls takes no certificate of a CA for a server's.
+certify() {
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  needs openssl openssl
+  openssl req -x509 "${key[@]}" -keyout "$dir/ca.key" -out "$dir/ca.pem" -days 2 -subj "/CN=testbed ${dir##*/}" 2> /dev/null
+  openssl req "${key[@]}" -keyout "$dir/tls.key" -out "$dir/tls.csr" -subj /CN=vault 2> /dev/null
+  openssl x509 -req -in "$dir/tls.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 -out "$dir/tls.pem" \
+    -extfile <(echo 'subjectAltName=IP:127.0.0.1') 2> /dev/null
+}
+
+configure_tls() {
+  local port
+  certify || die 'openssl makes no certificates'
+  port=$(free_port)
+  echo "https://127.0.0.1:$port" > "$dir/tls-address"
+  cat >> "$dir/config.hcl" << CONFIG
+listener "tcp" {
+  address       = "127.0.0.1:$port"
+  tls_cert_file = "$dir/tls.pem"
+  tls_key_file  = "$dir/tls.key"
+}
+CONFIG
+}
+
 initialize() {
   local answer
   answer=$(call PUT "$address/v1/sys/init" '{"secret_shares":1,"secret_threshold":1}')
@@ -51,10 +76,11 @@ furnish() {
 
 start_server() {
   local fresh=yes mode=${1:-}
-  [[ $mode =~ ^(--durable|--sealed|)$ ]] || die "vault: unknown option $mode"
+  [[ $mode =~ ^(--durable|--sealed|--tls|)$ ]] || die "vault: unknown option $mode"
   [[ -e $dir/address ]] && fresh=no || echo "http://127.0.0.1:$(free_port)" > "$dir/address"
   address=$(cat "$dir/address")
   [[ $fresh == no || -z $mode ]] || configure_durable
+  [[ $fresh == no || $mode != --tls ]] || configure_tls
   [[ -e $dir/token ]] || secret > "$dir/token"
   token=$(cat "$dir/token")
   launch
@@ -69,5 +95,6 @@ start_server() {
     [[ $mode != --sealed ]] || call PUT "$address/v1/sys/seal" '' "$(root_token)"
   fi
   publish "$dir" VAULT_ADDR="$address" VAULT_TOKEN="$token" TESTBED_VAULT_AUDIT="$dir/audit.log" \
+    TESTBED_VAULT_TLS="$(cat "$dir/tls-address" 2> /dev/null || true)" TESTBED_VAULT_CA="$dir/ca.pem" \
     TESTBED_UNSEAL_KEY="$(cat "$dir/unseal-key" 2> /dev/null || true)" TESTBED_PID="$(cut -d' ' -f1 "$dir/pid")"
 }
