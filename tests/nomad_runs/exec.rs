@@ -8,8 +8,8 @@ use crate::serving::{Serving, end};
 use crate::testbed::Testbed;
 use crate::world::World;
 
-/// Says who and where it is, and tries to write to the chroot.
-const FORMULA: &str = "echo \"user $(id -u)\"\n( : > /new ) 2>/dev/null && echo root written\n\
+/// Says who it is, and tries to write to what the client put there. (The chroot's own folder is the run's, and open to it.)
+const FORMULA: &str = "echo \"user $(id -u)\"\n( : >> /usr/local/bin/dispatch ) 2>/dev/null && echo written\n\
     grep CapEff /proc/self/status | tr -d '\\t'\n[ -e FILE ] && echo \"the client's files are there\"\nexit 3\n";
 
 /// A folder with this binary and the shared libraries that it needs, as a chroot has them.
