@@ -12,39 +12,26 @@
 //!
 //! That holds while the server remembers the token, which is until the child is collected (four hours after its end; at once on
 //! `system gc`). So a seal alone does not prove that there was no child before: it may have run, ended and been collected. What
-//! proves it is a *tidemark*: a child of no use that was over before the launch was asked for. Collection takes all
-//! that is old enough, so if the tidemark is still there, a child that came after it would be too. Where there is no tidemark as old as that,
-//! the answer is that it cannot be known. `find`, which is asked before every launch, keeps a tidemark younger than an hour.
+//! proves it is a [`tidemark`](super::tidemark). Where there is none, the answer is that it cannot be known.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
-use super::client::{ClientError, Dispatch, Prospect, Since};
+use super::client::{ClientError, Dispatch, Prospect};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
-use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, question, refused};
+use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, point, question, refused};
 use crate::backend::{BackendError, Found};
 use crate::runner::envelope::{Envelope, Handover};
-use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::chain;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::retry::RetryPolicy;
-use crate::support::{chain, fault};
 
 /// What a seal and a tidemark carry: no runner takes it for an envelope.
-const NOTHING: &[u8] = b"{\"protocol\":0,\"this\":\"is no run\"}";
-
-/// A tidemark is made anew after this. Nomad collects a child four hours after its end, unless told otherwise: there is always one, and for
-/// three hours of absence of the dispatcher too.
-const TIDEMARK_LASTS: Duration = Duration::from_secs(3600);
+pub(super) const NOTHING: &[u8] = b"{\"protocol\":0,\"this\":\"is no run\"}";
 
 /// Launches under one key that were ruled out, at the most; each is a launch whose outcome was in doubt.
 const GENERATIONS: u32 = 100;
-
-/// When this process last knew of a tidemark that was fresh.
-#[derive(Debug, Default)]
-pub(super) struct Tidemark(Option<Instant>);
 
 /// What there is under a key.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -92,22 +79,17 @@ impl NomadBackend {
             (META_ATTEMPT, envelope.run.attempt().to_string()),
             (META_ACTION, envelope.action.sha256.clone()),
         ]);
-        let point = |name| {
-            fault::point(name).map_err(|source| BackendError::Io {
-                backend: NAME,
-                step: "dispatching".to_owned(),
-                source,
-            })
-        };
         for generation in children.sealed + 1..=GENERATIONS {
             let of = Purpose::Run(generation);
             let (token, prefix) = (token(key, generation), prefix(key, of, Some(&envelope.run)));
             let dispatch =
                 Dispatch { parent: &parent, token: &token, prefix: &prefix, meta: meta.clone(), payload: &payload };
-            point("nomad.dispatch.before")?;
+            point("nomad.dispatch.before", "dispatching")?;
             let child = self.bring_about(key, &dispatch).await?;
             if matches!(child.purpose, Some(Purpose::Run(_))) {
-                point("nomad.dispatch.after")?;
+                // It has happened, whatever becomes of the step.
+                let in_doubt = |error| BackendError::Ambiguous { backend: NAME, detail: chain::words(&error) };
+                point("nomad.dispatch.after", "dispatching").map_err(in_doubt)?;
                 return Ok(Place { key: key.clone(), job: child.id });
             }
         }
@@ -228,46 +210,5 @@ impl NomadBackend {
         }
         question(|| self.client.deregister(&child.id)).await?;
         Ok(None)
-    }
-
-    /// Whether there is a child that was over at `asked`.
-    async fn tidemark_before(&self, asked: Timestamp) -> Result<bool, BackendError> {
-        let prefix = names::tidemarks(&self.settings.job);
-        let marks = question(|| self.client.jobs(&prefix)).await?;
-        let before = |submitted: i64| i128::from(submitted) < asked.as_nanosecond();
-        Ok(marks.iter().any(|mark| mark.status == "dead" && mark.stop && before(mark.submit_time)))
-    }
-
-    /// Sees to it that there is a fresh tidemark. Where that does not succeed, a launch in doubt will be settled as lost: no reason not to
-    /// launch.
-    pub(super) async fn keep_tidemark(&self) {
-        let mut known = self.tidemark.lock().await;
-        if known.0.is_some_and(|at| at.elapsed() < TIDEMARK_LASTS) {
-            return;
-        }
-        match self.make_tidemark().await {
-            Ok(()) => known.0 = Some(Instant::now()),
-            Err(error) => tracing::warn!(%error, "no mark for ruling out launches could be made in Nomad"),
-        }
-    }
-
-    async fn make_tidemark(&self) -> Result<(), ClientError> {
-        let now = SystemClock.now();
-        let (token, prefix) = (format!("tidemark-{}", now.as_nanosecond()), names::tidemark_prefix());
-        let meta = BTreeMap::from([(META_RUN, "tidemark".to_owned())]);
-        let parent = self.settings.job.as_str();
-        let dispatch = Dispatch { parent, token: &token, prefix: &prefix, meta, payload: NOTHING };
-        let id = self.client.dispatch(&dispatch).await?.job;
-        self.client.deregister(&id).await?;
-        // Over, and not only about to be: only then is it collected no later than what is launched after it.
-        persist(RetryPolicy::QUESTION, || self.is_over(&id)).await
-    }
-
-    async fn is_over(&self, job: &str) -> Result<(), ClientError> {
-        let pending =
-            self.client.evaluations(job, Since::Whenever).await?.into_iter().any(|one| one.status == "pending");
-        let allocations = self.client.allocations(job, Since::Whenever).await?;
-        let running = allocations.iter().any(|one| matches!(one.client_status.as_str(), "pending" | "running"));
-        if pending || running { Err(ClientError::not_over()) } else { Ok(()) }
     }
 }

@@ -141,6 +141,8 @@ pub struct Evaluation {
     /// Why nothing could be placed, by group.
     #[serde(rename = "FailedTGAllocs")]
     pub failed: Option<BTreeMap<String, Metric>>,
+    /// Nanoseconds since 1970.
+    pub modify_time: i64,
 }
 
 /// Why a group could not be placed.
