@@ -71,6 +71,7 @@ fn told(run: &Run, progress: &Progress) -> Told {
         wrapping: run.wrapping,
         starts: progress.started,
         timed_out: progress.stopped.as_deref() == Some("timed_out"),
+        turned_away: progress.turned_away,
         complaint: progress.error.clone(),
     }
 }
