@@ -28,9 +28,15 @@ pub struct Told {
     pub opened: bool,
     /// What had become of that wrapping by the end, where the runner did not say so and it was asked.
     pub wrapping: Option<Fate>,
+    /// The exit code of a runner that came after one whose formula had begun, and stopped before it began anything itself.
+    pub turned_away: Option<i32>,
     /// The last thing that the runner had to say about itself.
     pub complaint: Option<String>,
 }
+
+/// With what a second copy of a launch stops that finds the marker or the wrapping taken.
+const FENCES: [i32; 3] =
+    [ReservedExit::FenceLost as i32, ReservedExit::GrantExpired as i32, ReservedExit::GrantIntercepted as i32];
 
 impl Told {
     /// A runner that finds the wrapping opened, after one that said that it opened it, is only the second copy of the same launch.
@@ -185,6 +191,9 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
     {
         return meaning;
     }
+    if told.turned_away == Some(code) && FENCES.contains(&code) {
+        return turned_away(code, told);
+    }
     if code == EXIT_TIMED_OUT && told.timed_out {
         let words = "it was ended at its time limit".to_owned();
         return Meaning::new(ResultState::TimedOut, Reason::TimedOut, Some(code), words);
@@ -202,6 +211,16 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
         };
         Meaning::new(ResultState::Failed, Reason::ExitNonzero, Some(code), words)
     })
+}
+
+/// The backend shows the end of a later execution only: of the one in which the formula had begun, nothing is known but that.
+fn turned_away(code: i32, told: &Told) -> Meaning {
+    let why = told.complaint.as_deref().map(|words| format!(" ({words})")).unwrap_or_default();
+    let words = format!(
+        "its formula had begun when the backend executed it once more; that execution stopped before the formula, with exit code \
+         {code}{why}, and how the first one ended cannot be learned"
+    );
+    Meaning::new(ResultState::Lost, Reason::FenceLost, None, words)
 }
 
 /// What an end with `code` means when we had asked for one.
@@ -249,8 +268,15 @@ mod tests {
         })
     }
 
-    const BEGUN: Told =
-        Told { starts: 1, timed_out: false, signalled: false, opened: false, wrapping: None, complaint: None };
+    const BEGUN: Told = Told {
+        starts: 1,
+        timed_out: false,
+        signalled: false,
+        opened: false,
+        wrapping: None,
+        turned_away: None,
+        complaint: None,
+    };
 
     #[test]
     fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
@@ -258,6 +284,22 @@ mod tests {
         assert_eq!((before.state, before.reason), (ResultState::Lost, Reason::FenceLost));
         let after = meaning(&ended(End::Exited(65)), None, &BEGUN);
         assert_eq!((after.state, after.reason), (ResultState::Failed, Reason::ExitNonzero));
+    }
+
+    #[test]
+    fn the_exit_code_of_a_later_copy_that_was_turned_away_is_not_the_formulas() {
+        for code in FENCES {
+            let told = Told { opened: true, turned_away: Some(code), complaint: Some("taken".to_owned()), ..BEGUN };
+            let lost = meaning(&ended(End::Exited(code)), None, &told);
+            assert_eq!((lost.state, lost.reason, lost.exit), (ResultState::Lost, Reason::FenceLost, None), "{code}");
+            assert!(lost.message.contains("its formula had begun") && lost.message.contains("(taken)"), "{lost:?}");
+            assert_eq!(lost.exit_code(), NO_EXIT_CODE);
+            // Where the backend knows the first one's end, that is it.
+            let own = meaning(&ended(End::Exited(9)), None, &told);
+            assert_eq!((own.state, own.exit), (ResultState::Failed, Some(9)), "{code}");
+            let formula = meaning(&ended(End::Exited(code)), None, &BEGUN);
+            assert_eq!((formula.state, formula.exit), (ResultState::Failed, Some(code)), "{code}");
+        }
     }
 
     #[test]

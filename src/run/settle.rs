@@ -73,6 +73,7 @@ fn told(run: &Run, progress: &Progress) -> Told {
         starts: progress.started,
         timed_out: progress.stopped.as_deref() == Some("timed_out"),
         signalled: progress.stopped.as_deref() == Some(SIGNALLED) || fell_silent(progress),
+        turned_away: progress.turned_away,
         complaint: progress.error.clone(),
     }
 }

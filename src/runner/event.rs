@@ -24,6 +24,11 @@ pub enum ReservedExit {
     FormulaNotRunnable = 69,
 }
 
+impl ReservedExit {
+    /// All of them.
+    pub const CODES: std::ops::RangeInclusive<i32> = Self::BadEnvelope as i32..=Self::FormulaNotRunnable as i32;
+}
+
 /// The exit code of the runner when it ended the formula at its time limit (as `timeout(1)` does).
 pub const EXIT_TIMED_OUT: i32 = 124;
 

@@ -23,9 +23,9 @@
 //!   without a wrapping.
 //! - `docker`: the marker is in the run's container, which is started once more with the same files; the wrapping guards against a
 //!   second container.
-//! - `nomad`: each allocation has a directory of its own, so the marker stops only a restart in place; a second allocation of the
-//!   same job is stopped by the wrapping: it finds it opened before its time (exit 67), and the dispatcher tells by the first
-//!   one's `grant_opened` that this was a second copy and no thief.
+//! - `nomad`: the marker stops a restart in place, and a second allocation to which the first one's data was carried over. One on
+//!   another client, while the first client is gone, is stopped by the wrapping: it finds it opened before its time (exit 67), and the
+//!   dispatcher tells by the first one's end or its `grant_opened` that this was a second copy and no thief.
 //! - `ssh`: as `local`, by the directory on that host.
 
 use std::fs;

@@ -38,8 +38,10 @@ pub(crate) enum Fault {
     ResetMidBody,
     /// Done; half of the answer, then the connection is closed in good order.
     Truncate,
-    /// Done, and answered 200 with a page for people, as a proxy on the way would.
+    /// Done, unless it only asks, and answered 200 with a page for people, as a proxy on the way would.
     WrongContentType,
+    /// Done; what is answered within this time, then the connection is closed without an end. For answers that have none.
+    CutAfter(Duration),
     /// Done twice; the second answer.
     Duplicate,
 }
@@ -219,8 +221,19 @@ impl Shared {
             }
             Fault::Truncate => client.write_all(&self.whole_answer(request)?.half()),
             Fault::WrongContentType => {
-                self.whole_answer(request)?;
+                if request.method() != "GET" {
+                    self.whole_answer(request)?;
+                }
                 client.write_all(&wire::page())
+            }
+            Fault::CutAfter(time) => {
+                let mut server = self.ask(request)?;
+                let socket = server.get_ref().try_clone()?;
+                thread::spawn(move || {
+                    thread::sleep(time);
+                    socket.shutdown(std::net::Shutdown::Both)
+                });
+                Message::read_answer_head(&mut server)?.stream_body(&mut server, client, false)
             }
             Fault::Duplicate => {
                 self.whole_answer(request)?;

@@ -41,6 +41,8 @@ pub(super) enum Verdict {
     Unplaced(Option<String>),
     /// It is placed and not over.
     GoesOn,
+    /// It had begun on a node that was lost, and the server has placed it once more, which is not wanted.
+    Repeated,
     /// It is over.
     Over(Fate),
 }
@@ -85,6 +87,7 @@ pub(super) fn decide(shown: Shown<'_>) -> Verdict {
     if shown.allocations.iter().any(goes_on) {
         return match shown.job {
             JobStanding::Gone => Verdict::Over(forgotten()),
+            JobStanding::Wanted if shown.allocations.iter().any(had_begun_and_is_lost) => Verdict::Repeated,
             JobStanding::Wanted | JobStanding::Stopped => Verdict::GoesOn,
         };
     }
@@ -120,15 +123,26 @@ fn goes_on(allocation: &Allocation) -> bool {
 struct Execution<'a> {
     allocation: &'a Allocation,
     end: Option<&'a TaskEvent>,
-    /// Nomad was ending it.
-    killed: bool,
+    /// What Nomad was doing to it.
+    ending: Ending,
+}
+
+/// What leads to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nothing but itself.
+    Itself,
+    /// Its allocation was to stop.
+    Killed,
+    /// Its task was to begin anew.
+    Restarted,
 }
 
 impl Execution<'_> {
-    /// The fence stopped it, so that it says nothing about the run.
-    fn was_fenced(&self) -> bool {
-        const FENCES: [i32; 2] = [ReservedExit::FenceLost as i32, ReservedExit::GrantIntercepted as i32];
-        self.end.is_some_and(|end| FENCES.contains(&end.exit_code))
+    /// It came to an end of its own with an exit code that no runner has which stopped before the formula: it was behind the fence.
+    fn passed_the_fence(&self) -> bool {
+        let code = self.end.map(exit).and_then(|(how, _)| if let End::Exited(code) = how { Some(code) } else { None });
+        self.ending == Ending::Itself && code.is_some_and(|code| !ReservedExit::CODES.contains(&code))
     }
 }
 
@@ -148,21 +162,25 @@ pub(super) fn has_started(allocation: &Allocation) -> bool {
 fn executions(allocations: &[Allocation]) -> Vec<Execution<'_>> {
     let mut all: Vec<Execution<'_>> = Vec::new();
     for allocation in allocations {
-        let (mut open, mut killed) = (None, false);
+        let (mut open, mut ending) = (None, Ending::Itself);
         for event in events(allocation) {
             match event.kind.as_str() {
                 "Started" => {
-                    all.extend(open.replace(Execution { allocation, end: None, killed }));
+                    // What was to be killed before it had started still is.
+                    if ending == Ending::Restarted {
+                        ending = Ending::Itself;
+                    }
+                    all.extend(open.replace(Execution { allocation, end: None, ending }));
                 }
-                "Killing" => {
-                    killed = true;
-                    open = open.map(|execution| Execution { killed, ..execution });
+                "Killing" | "Restart Signaled" => {
+                    ending = if event.kind == "Killing" { Ending::Killed } else { Ending::Restarted };
+                    open = open.map(|execution| Execution { ending, ..execution });
                 }
                 // The agent came back and the process was gone: whatever ends after this is not known to be its end.
                 "Failed Restoring Task" => all.extend(open.take()),
                 // The start may have been pushed out of the last ten events.
                 "Terminated" => {
-                    all.push(Execution { end: Some(event), killed, allocation });
+                    all.push(Execution { end: Some(event), ending, allocation });
                     open = None;
                 }
                 _ => {}
@@ -187,7 +205,9 @@ fn over(fate: Fate, allocation: &Allocation, executions: usize) -> Verdict {
 fn settled(shown: Shown<'_>) -> Verdict {
     let allocations = shown.allocations;
     let all = executions(allocations);
-    let truth = all.iter().find(|execution| all.len() == 1 || !execution.was_fenced()).or(all.first());
+    // The first one had the fence, unless it was ended before it got there and a later one did.
+    let first = all.first().filter(|first| first.passed_the_fence());
+    let truth = first.or_else(|| all.iter().find(|later| later.passed_the_fence())).or(all.first());
     match (truth, allocations.last()) {
         (Some(truth), _) => over(ended(truth, shown.evaluations), truth.allocation, all.len()),
         (None, Some(last)) => over(not_started(shown), last, 0),
@@ -197,6 +217,10 @@ fn settled(shown: Shown<'_>) -> Verdict {
 
 fn is_lost(allocation: &Allocation) -> bool {
     allocation.client_status == "lost" || allocation.desired_description.contains("node is down")
+}
+
+fn had_begun_and_is_lost(allocation: &Allocation) -> bool {
+    is_lost(allocation) && has_started(allocation)
 }
 
 fn node_lost(allocation: &Allocation) -> Fate {
@@ -251,14 +275,17 @@ fn ended(execution: &Execution<'_>, evaluations: &[Evaluation]) -> Fate {
     };
     let (how, detail) = exit(end);
     // Of a run that ended by itself while it was being stopped, no `Killing` stands before the end.
-    let stopped = execution.killed && allocation.desired_status != "run";
-    let (reason, detail) = match (stopped, how) {
-        (true, _) => {
+    let stopped = execution.ending == Ending::Killed && allocation.desired_status != "run";
+    let (reason, detail) = match (execution.ending, how) {
+        (Ending::Killed, _) if stopped => {
             let (reason, words) = why_stopped(allocation, evaluations);
             (Some(reason), Some(format!("Nomad ended it{words}")))
         }
-        (false, End::Unknown) => (Some(Reason::ExitUnknown), detail),
-        (false, _) => (None, detail),
+        (Ending::Restarted, _) => {
+            (Some(Reason::StoppedInNomad), Some("it was ended because somebody restarted its task in Nomad".to_owned()))
+        }
+        (_, End::Unknown) => (Some(Reason::ExitUnknown), detail),
+        _ => (None, detail),
     };
     Fate { how, at: None, allocation: None, detail, reason, restarted: false }
 }

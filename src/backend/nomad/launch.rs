@@ -12,48 +12,26 @@
 //!
 //! That holds while the server remembers the token, which is until the child is collected (four hours after its end; at once on
 //! `system gc`). So a seal alone does not prove that there was no child before: it may have run, ended and been collected. What
-//! proves it is a *tidemark*: a child of no use that was over before the launch was asked for. Collection takes all
-//! that is old enough, so if the tidemark is still there, a child that came after it would be too. Where there is no tidemark as old as that,
-//! the answer is that it cannot be known. `find`, which is asked before every launch, keeps a tidemark younger than an hour.
+//! proves it is a [`tidemark`](super::tidemark). Where there is none, the answer is that it cannot be known.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
-use super::client::types::{Allocation, Evaluation};
-use super::client::{ClientError, Dispatch, Prospect, Since};
+use super::client::{ClientError, Dispatch, Prospect};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
-use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, persist, question, refused};
+use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, point, question, refused};
 use crate::backend::{BackendError, Found};
 use crate::runner::envelope::{Envelope, Handover};
-use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::chain;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::retry::RetryPolicy;
-use crate::support::{chain, fault};
 
 /// What a seal and a tidemark carry: no runner takes it for an envelope.
-const NOTHING: &[u8] = b"{\"protocol\":0,\"this\":\"is no run\"}";
-
-/// A tidemark is made anew after this. Nomad collects a child four hours after its end, unless told otherwise: there is always one, and for
-/// three hours of absence of the dispatcher too.
-const TIDEMARK_LASTS: Duration = Duration::from_secs(3600);
+pub(super) const NOTHING: &[u8] = b"{\"protocol\":0,\"this\":\"is no run\"}";
 
 /// Launches under one key that were ruled out, at the most; each is a launch whose outcome was in doubt.
 const GENERATIONS: u32 = 100;
-
-/// A tidemark that is not over yet is not looked at again sooner: launches do not wait for it.
-const TIDEMARK_LOOKS: Duration = Duration::from_secs(1);
-
-/// What this process knows of its tidemarks.
-#[derive(Debug, Default)]
-pub(super) struct Tidemark {
-    /// When there was last a fresh one.
-    fresh: Option<Instant>,
-    /// The child that is to be the next, and when it was last seen not to be over.
-    coming: Option<(String, Instant)>,
-}
 
 /// What there is under a key.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -101,22 +79,17 @@ impl NomadBackend {
             (META_ATTEMPT, envelope.run.attempt().to_string()),
             (META_ACTION, envelope.action.sha256.clone()),
         ]);
-        let point = |name| {
-            fault::point(name).map_err(|source| BackendError::Io {
-                backend: NAME,
-                step: "dispatching".to_owned(),
-                source,
-            })
-        };
         for generation in children.sealed + 1..=GENERATIONS {
             let of = Purpose::Run(generation);
             let (token, prefix) = (token(key, generation), prefix(key, of, Some(&envelope.run)));
             let dispatch =
                 Dispatch { parent: &parent, token: &token, prefix: &prefix, meta: meta.clone(), payload: &payload };
-            point("nomad.dispatch.before")?;
+            point("nomad.dispatch.before", "dispatching")?;
             let child = self.bring_about(key, &dispatch).await?;
             if matches!(child.purpose, Some(Purpose::Run(_))) {
-                point("nomad.dispatch.after")?;
+                // It has happened, whatever becomes of the step.
+                let in_doubt = |error| BackendError::Ambiguous { backend: NAME, detail: chain::words(&error) };
+                point("nomad.dispatch.after", "dispatching").map_err(in_doubt)?;
                 return Ok(Place { key: key.clone(), job: child.id });
             }
         }
@@ -242,83 +215,4 @@ impl NomadBackend {
         question(|| self.client.deregister(&child.id)).await?;
         Ok(None)
     }
-
-    /// Whether there is a child that was over at `asked`, and not only about to be: only then is it collected no later than what was
-    /// launched after it.
-    async fn tidemark_before(&self, asked: Timestamp) -> Result<bool, BackendError> {
-        let prefix = names::tidemarks(&self.settings.job);
-        let marks = question(|| self.client.jobs(&prefix)).await?;
-        let before = |submitted: i64| i128::from(submitted) < asked.as_nanosecond();
-        for mark in marks.iter().filter(|mark| mark.status == "dead" && mark.stop && before(mark.submit_time)) {
-            let (allocations, evaluations) = question(|| async {
-                Ok((
-                    self.client.allocations(&mark.id, Since::Whenever).await?,
-                    self.client.evaluations(&mark.id, Since::Whenever).await?,
-                ))
-            })
-            .await?;
-            let settled = is_settled(&allocations, &evaluations)
-                && allocations.iter().map(|one| one.modify_time).all(before)
-                && evaluations.iter().map(|one| one.modify_time).all(before);
-            if settled {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Sees to it that there is a fresh tidemark. Where that does not succeed, a launch in doubt will be settled as lost: no reason not to
-    /// launch.
-    pub(super) async fn keep_tidemark(&self) {
-        let mut known = self.tidemark.lock().await;
-        let is_recent = |at: Instant, lasts: Duration| at.elapsed() < lasts;
-        if known.fresh.is_some_and(|at| is_recent(at, TIDEMARK_LASTS))
-            || known.coming.as_ref().is_some_and(|(_, looked)| is_recent(*looked, TIDEMARK_LOOKS))
-        {
-            return;
-        }
-        match self.next_tidemark(&mut known.coming).await {
-            Ok(()) => *known = Tidemark { fresh: Some(Instant::now()), coming: None },
-            Err(error) => tracing::warn!(%error, "there is no mark for ruling out launches in Nomad yet"),
-        }
-    }
-
-    /// Waits a moment for a new one; one that was made before and is not over is looked at, and no other is made.
-    async fn next_tidemark(&self, coming: &mut Option<(String, Instant)>) -> Result<(), ClientError> {
-        let over = if let Some((id, _)) = coming {
-            self.is_over(id).await
-        } else {
-            let id = self.make_tidemark().await?;
-            let over = persist(RetryPolicy::QUESTION, || self.is_over(&id)).await;
-            *coming = Some((id, Instant::now()));
-            over
-        };
-        if let Some((_, looked)) = coming {
-            *looked = Instant::now();
-        }
-        over
-    }
-
-    async fn make_tidemark(&self) -> Result<String, ClientError> {
-        let now = SystemClock.now();
-        let (token, prefix) = (format!("tidemark-{}", now.as_nanosecond()), names::tidemark_prefix());
-        let meta = BTreeMap::from([(META_RUN, "tidemark".to_owned())]);
-        let parent = self.settings.job.as_str();
-        let dispatch = Dispatch { parent, token: &token, prefix: &prefix, meta, payload: NOTHING };
-        let id = self.client.dispatch(&dispatch).await?.job;
-        self.client.deregister(&id).await?;
-        Ok(id)
-    }
-
-    async fn is_over(&self, job: &str) -> Result<(), ClientError> {
-        let evaluations = self.client.evaluations(job, Since::Whenever).await?;
-        let allocations = self.client.allocations(job, Since::Whenever).await?;
-        if is_settled(&allocations, &evaluations) { Ok(()) } else { Err(ClientError::not_over()) }
-    }
-}
-
-/// Whether neither the scheduler nor a client has anything left to do for a job that is to stop.
-fn is_settled(allocations: &[Allocation], evaluations: &[Evaluation]) -> bool {
-    let running = |one: &Allocation| matches!(one.client_status.as_str(), "pending" | "running");
-    !allocations.iter().any(running) && !evaluations.iter().any(|one| one.status == "pending")
 }

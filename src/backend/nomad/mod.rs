@@ -1,6 +1,6 @@
 //! The Nomad backend: each run is a dispatch of a parameterized job that `dispatch jobs` has registered.
 //!
-//! `client` talks to the server, `names` says what things are called there, `launch` brings a run about at most once, `observe` follows one:
+//! `client` talks to the server, `names` says what things are called there, `launch` brings a run about at most once and `tidemark` is how it rules one out, `observe` follows one:
 //! `watch` tells it that something changed, `decide` what that means, `log` reads what the runner printed. `check` looks at what all of it needs.
 //!
 //! Nothing in a jobspec stops every second execution (a reboot of the client, a node purge, `alloc stop`). What is promised here is one
@@ -15,6 +15,7 @@ mod log;
 mod names;
 mod observe;
 pub mod shipped;
+mod tidemark;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -27,15 +28,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use self::client::{Client, ClientError, Prospect, Since};
-use self::launch::Tidemark;
 use self::log::Turns;
+use self::tidemark::Tidemark;
 use self::watch::Watch;
 use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation};
 use crate::runner::envelope::Envelope;
-use crate::support::chain;
 use crate::support::checkup::Finding;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::retry::RetryPolicy;
+use crate::support::{chain, fault};
 
 pub use self::names::{variant, variants};
 
@@ -183,6 +184,12 @@ impl Backend for NomadBackend {
         }
         Ok(listed)
     }
+}
+
+/// Passes a point at which a test may end this process, or make `step` fail.
+fn point(name: &str, step: &str) -> Result<(), BackendError> {
+    let failed = |source| BackendError::Io { backend: NAME, step: step.to_owned(), source };
+    fault::point(name).map_err(failed)
 }
 
 fn refused(detail: String) -> BackendError {

@@ -1,5 +1,5 @@
 //! Following one run: its state whenever the watch says that something may have changed, its log at the same time, until it is
-//! over. Nothing here polls; the one timer is the deadline of a placement.
+//! over. Nothing here polls; the timers are the deadline of a placement and the repetition of a request that may not have arrived.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::client::types::{Allocation, Evaluation, Job};
 use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
 use super::log::Log;
 use super::watch::Hint;
-use super::{NomadBackend, Place, persist, plainly};
+use super::{NomadBackend, Place, persist, plainly, point};
 use crate::action::reason::Reason;
 use crate::backend::{BackendError, Cursor, End, Ended, Observation, Placement};
 use crate::support::clock::{Clock as _, SystemClock};
@@ -22,7 +22,7 @@ use crate::support::retry::RetryPolicy;
 /// The task of the shipped jobs.
 const TASK: &str = "runner";
 
-/// A run whose placement was given up, before that is tried again.
+/// Between two requests to take a run back.
 const GIVE_UP_AGAIN: Duration = Duration::from_secs(30);
 
 /// What was read of a run at one moment.
@@ -87,7 +87,9 @@ impl NomadBackend {
         if let Some(allocation) = &fate.allocation
             && run.has_begun(allocation)
         {
+            point("nomad.rest.before", "reading the rest of the log")?;
             log.rest(allocation, &run.task()).await;
+            point("nomad.rest.after", "reading the rest of the log")?;
         }
         Ok(run.ended(fate))
     }
@@ -109,11 +111,20 @@ impl Run<'_> {
         let mut given_up: Option<String> = None;
         let (mut deadline, mut hint) = (None, Hint::default());
         loop {
+            point("nomad.look.before", "looking how the run stands")?;
             self.look(hint).await?;
+            point("nomad.look.after", "looking how the run stands")?;
             self.tell_beginning().await;
             match self.seen.verdict() {
                 Verdict::Over(fate) => return Ok(with_placement(fate, given_up)),
                 Verdict::GoesOn => hint = listener.changed().await,
+                Verdict::Repeated => {
+                    tracing::warn!(job = self.place.job, "Nomad begins a run of a lost node once more; ending that");
+                    self.give_up().await;
+                    if let Ok(news) = tokio::time::timeout(GIVE_UP_AGAIN, listener.changed()).await {
+                        hint = news;
+                    }
+                }
                 Verdict::Unplaced(why) => {
                     let until = *deadline.get_or_insert_with(|| self.placement_deadline());
                     if let Ok(news) = tokio::time::timeout_at(until, listener.changed()).await {
@@ -175,7 +186,7 @@ impl Run<'_> {
     /// Takes the job back. What that comes to is seen by looking.
     async fn give_up(&self) {
         if let Err(error) = self.backend.client.deregister(&self.place.job).await {
-            tracing::warn!(job = self.place.job, %error, "a run without a place could not be taken back; trying again");
+            tracing::warn!(job = self.place.job, %error, "a run could not be taken back; trying again");
         }
     }
 

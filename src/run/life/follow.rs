@@ -1,5 +1,6 @@
 //! Following a run that goes on: its log is kept, its time limit watched, a wish to stop passed on, its end recorded.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -55,6 +56,7 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
     let mut watching = std::pin::pin!(backend.observe(&handle, &cursor, sender));
     let mut asked = Asked::new(world, run);
     loop {
+        let (to_stop, deadline) = (asked.to_stop, asked.deadline);
         let turn = tokio::select! {
             biased;
             Some(observation) = news.recv() => {
@@ -63,8 +65,11 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
             }
             ended = &mut watching => Turn::Over(ended.map_err(LifeError::backend(run))?),
             () = wanted(&mut wishes.detach) => Turn::Detach,
-            () = wanted(&mut wishes.stop), if !asked.to_stop => Turn::Stop,
-            () = sleep_until(asked.deadline) => Turn::Deadline,
+            // Beside `observe`, not instead of it: what that holds while nobody goes on with it (a connection, one of few) may be
+            // what this waits for.
+            () = asked.answered() => continue,
+            () = wanted(&mut wishes.stop), if !to_stop => Turn::Stop,
+            () = sleep_until(deadline) => Turn::Deadline,
         };
         match turn {
             Turn::Over(ended) => {
@@ -78,12 +83,12 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
             }
             // What is in the log and not yet recorded there is read again by whoever adopts the run.
             Turn::Detach => return Ok(Stride::Done(Driven::Detached)),
-            Turn::Stop => asked.ask(backend.as_ref(), run, &handle).await,
+            Turn::Stop => asked.ask(backend.as_ref(), run, &handle),
             Turn::Deadline => {
-                if !asked.to_stop {
+                if !to_stop {
                     world.step(run, Step::Stop { cause: StopCause::Timeout, by: None }).await?;
                 }
-                asked.ask(backend.as_ref(), run, &handle).await;
+                asked.ask(backend.as_ref(), run, &handle);
             }
         }
     }
@@ -122,30 +127,48 @@ async fn wanted(wish: &mut tokio::sync::watch::Receiver<bool>) {
 }
 
 /// Whether the run was asked to stop, and when to ask (again).
-struct Asked {
+struct Asked<'a> {
     to_stop: bool,
     deadline: Instant,
+    /// The request that is under way.
+    asking: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     fn new(world: &World, run: &Run) -> Self {
         if run.state == State::Cancelling {
-            return Self { to_stop: false, deadline: Instant::now() };
+            return Self { to_stop: false, deadline: Instant::now(), asking: None };
         }
         let minutes = run.admitted.as_ref().map(|admitted| u64::from(admitted.timeout_minutes));
         let limit = minutes.map(|minutes| Duration::from_secs(minutes * fault::seconds_per_minute()));
         let begun = run.started_at.unwrap_or_else(|| world.clock.now());
         let gone = Duration::try_from(world.clock.now().duration_since(begun)).unwrap_or_default();
         let left = limit.map_or(NEVER, |limit| (limit + 2 * world.grace + MARGIN).saturating_sub(gone));
-        Self { to_stop: false, deadline: Instant::now() + left }
+        Self { to_stop: false, deadline: Instant::now() + left, asking: None }
     }
 
-    async fn ask(&mut self, backend: &dyn Backend, run: &Run, handle: &Handle) {
+    /// Asks, in place of a request that is still under way.
+    fn ask(&mut self, backend: &'a dyn Backend, run: &'a Run, handle: &'a Handle) {
         (self.to_stop, self.deadline) = (true, Instant::now() + ASK_AGAIN);
-        match timeout(ASK_AGAIN, backend.cancel(handle)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "the run could not be asked to stop; asking again"),
-            Err(_) => tracing::warn!(run = %run.id, "the backend does not answer the request to stop; asking again"),
+        self.asking = Some(Box::pin(async move {
+            match timeout(ASK_AGAIN, backend.cancel(handle)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(run = %run.id, %error, "the run could not be asked to stop; asking again");
+                }
+                Err(_) => {
+                    tracing::warn!(run = %run.id, "the backend does not answer the request to stop; asking again");
+                }
+            }
+        }));
+    }
+
+    /// Returns when the request that is under way has come to an end; never where there is none.
+    async fn answered(&mut self) {
+        match &mut self.asking {
+            Some(asking) => asking.await,
+            None => std::future::pending().await,
         }
+        self.asking = None;
     }
 }

@@ -36,6 +36,13 @@ pub struct Progress {
     pub opened: bool,
     /// The exit code that the runner announced. A hint: the truth is the backend's.
     pub exit: Option<i32>,
+    /// The runner that speaks now has said that its formula begins, and nothing about itself since: what one says of itself is why
+    /// it begins none.
+    #[serde(default)]
+    pub under_way: bool,
+    /// The exit code of a runner that came after one whose formula had begun, and stopped before it began anything itself.
+    #[serde(default)]
+    pub turned_away: Option<i32>,
     /// The last thing that the runner had to say about itself.
     pub error: Option<String>,
     /// Bytes that the formula printed, so far as they arrived here.
@@ -281,6 +288,7 @@ impl Progress {
             }
             Kind::Status { state, .. } if state == STARTED => {
                 self.started += 1;
+                self.under_way = true;
                 self.started_at.get_or_insert(event.t);
             }
             Kind::Status { state, .. } if state == GRANT_OPENED => self.opened = true,
@@ -289,8 +297,14 @@ impl Progress {
             Kind::Error { message } => {
                 output.extend(format!("[runner: {message}]\n").bytes());
                 self.error = Some(message);
+                self.under_way = false;
             }
-            Kind::Exit { code, .. } => self.exit = Some(code),
+            Kind::Exit { code, .. } => {
+                self.exit = Some(code);
+                if self.started > 0 && !std::mem::take(&mut self.under_way) {
+                    self.turned_away = Some(code);
+                }
+            }
             Kind::Heartbeat {} => {}
         }
     }

@@ -124,8 +124,13 @@ impl Client {
         request
     }
 
-    /// Sends, and answers with the room that the request takes up as long as it is kept.
-    async fn open(&self, call: Call, request: Request) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
+    /// Sends, and answers what begins to come within `soon`, with the room that the request takes up as long as it is kept.
+    async fn open(
+        &self,
+        call: Call,
+        request: Request,
+        soon: Duration,
+    ) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
         let room = Arc::clone(&self.0.room).acquire_owned().await;
         let room = room.map_err(|_| ClientError::NotSent { call, detail: "the client is shut".to_owned() })?;
         let token = self.0.settings.token.read().map_err(|source| ClientError::Token { call, source })?;
@@ -136,13 +141,15 @@ impl Client {
             value.set_sensitive(true);
             builder = builder.header("X-Nomad-Token", value);
         }
-        let response = builder.send().await.map_err(|error| ClientError::of_transport(call, error))?;
-        Ok((response, room))
+        let Ok(sent) = tokio::time::timeout(soon, builder.send()).await else {
+            return Err(ClientError::NoAnswer { call, detail: format!("nothing came within {} s", soon.as_secs()) });
+        };
+        Ok((sent.map_err(|error| ClientError::of_transport(call, error))?, room))
     }
 
-    /// Sends, and answers what begins to come; the body of a refusal is read.
+    /// Sends, and answers what begins to come, however long the rest of it takes; the body of a refusal is read.
     async fn accepted(&self, call: Call, request: Request) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
-        let (response, room) = self.open(call, request).await?;
+        let (response, room) = self.open(call, request, REQUEST_TIMEOUT).await?;
         let status = response.status().as_u16();
         if response.status().is_success() {
             return Ok((response, room));
@@ -154,7 +161,8 @@ impl Client {
 
     /// Sends, and answers what came back whole.
     async fn exchange(&self, call: Call, request: Request) -> Result<Answer, ClientError> {
-        let (response, _room) = self.open(call, request).await?;
+        let soon = request.timeout;
+        let (response, _room) = self.open(call, request, soon).await?;
         let status = response.status().as_u16();
         let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
         let (index, next) = (header("X-Nomad-Index"), header("X-Nomad-NextToken"));

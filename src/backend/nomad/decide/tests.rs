@@ -94,7 +94,7 @@ fn fate_of_stopped(name: &str) -> Fate {
 #[test]
 fn the_fence_of_a_second_execution_says_nothing_about_the_first() {
     for (name, how, reason) in [
-        ("restarted_and_fenced", End::Exited(9), None),
+        ("restarted_and_fenced", End::Exited(9), Some(Reason::StoppedInNomad)),
         ("stopped_by_hand_and_fenced", End::Exited(9), Some(Reason::StoppedInNomad)),
         ("node_lost_and_replaced", End::Unknown, Some(Reason::NodeLost)),
     ] {
@@ -109,6 +109,58 @@ fn the_fence_of_a_second_execution_says_nothing_about_the_first() {
 fn of_two_executions_that_nothing_stopped_the_first_counts_and_the_second_is_not_kept_quiet() {
     let fate = fate("restarted_by_hand");
     assert_eq!((fate.how, fate.restarted), (End::Exited(9), true));
+}
+
+#[test]
+fn a_run_that_had_begun_on_a_lost_node_is_not_wanted_once_more() {
+    let mut recorded = recorded("node_lost_and_replaced");
+    let second = &mut recorded.allocations[1];
+    "pending".clone_into(&mut second.client_status);
+    second.task_states = None;
+    let verdict = |recorded: &Recorded, job| {
+        decide(Shown { job, allocations: &recorded.allocations, evaluations: &recorded.evaluations })
+    };
+    assert_eq!(verdict(&recorded, JobStanding::Wanted), Verdict::Repeated);
+    assert_eq!(verdict(&recorded, JobStanding::Stopped), Verdict::GoesOn, "it was asked to end already");
+    // Where nothing says that the first one began, the second may be the run.
+    recorded.allocations[0].task_states = None;
+    assert_eq!(verdict(&recorded, JobStanding::Wanted), Verdict::GoesOn);
+}
+
+/// The last execution of a recorded run, with another exit code.
+fn with_last_exit(name: &str, code: i32) -> Recorded {
+    let mut recorded = recorded(name);
+    let states = recorded.allocations.last_mut().unwrap().task_states.as_mut().unwrap();
+    let events = states.get_mut("runner").unwrap().events.as_mut().unwrap();
+    events.iter_mut().rfind(|event| event.kind == "Terminated").unwrap().exit_code = code;
+    recorded
+}
+
+#[test]
+fn an_execution_that_was_ended_before_the_fence_says_nothing_about_the_one_that_passed_it() {
+    for name in ["restarted_and_fenced", "stopped_by_hand_and_fenced", "node_lost_and_replaced"] {
+        let Recorded { allocations, evaluations } = with_last_exit(name, 3);
+        let Verdict::Over(fate) =
+            decide(Shown { job: JobStanding::Wanted, allocations: &allocations, evaluations: &evaluations })
+        else {
+            panic!("{name} is not over")
+        };
+        assert_eq!((fate.how, fate.reason, fate.restarted), (End::Exited(3), None, true), "{name}");
+        assert_eq!(fate.allocation.as_ref(), allocations.last().map(|last| &last.id), "{name}");
+    }
+}
+
+#[test]
+fn whatever_stops_a_later_execution_before_the_formula_the_first_one_counts() {
+    for code in ReservedExit::CODES {
+        let Recorded { allocations, evaluations } = with_last_exit("stopped_by_hand_and_fenced", code);
+        let Verdict::Over(fate) =
+            decide(Shown { job: JobStanding::Wanted, allocations: &allocations, evaluations: &evaluations })
+        else {
+            panic!("{code} is not over")
+        };
+        assert_eq!((fate.how, fate.reason), (End::Exited(9), Some(Reason::StoppedInNomad)), "{code}");
+    }
 }
 
 #[test]

@@ -49,6 +49,26 @@ fn output_is_kept_as_it_was_and_events_are_counted() {
 }
 
 #[test]
+fn a_runner_that_began_nothing_behind_one_that_had_is_told_from_it() {
+    const STARTED: &str = "\"kind\":\"status\",\"state\":\"started\"";
+    const ERROR: &str = "\"kind\":\"error\",\"message\":\"taken\"";
+    const EXIT: &str = "\"kind\":\"exit\",\"code\":65,\"bytes\":0";
+    for (told, turned_away) in [
+        (&[STARTED, EXIT][..], None),
+        (&[ERROR, EXIT], None),
+        // The first one died without a word, or said how it ended.
+        (&[STARTED, ERROR, EXIT], Some(65)),
+        (&[STARTED, EXIT, ERROR, EXIT], Some(65)),
+    ] {
+        let (_folder, store, run) = store();
+        let mut log = store.open(&run).unwrap();
+        let events: String = told.iter().map(|event| format!("{{\"t\":\"T\",{event}}}\n")).collect();
+        log.feed(events.as_bytes(), &at(1)).unwrap();
+        assert_eq!(log.finish().unwrap().progress.turned_away, turned_away, "{told:?}");
+    }
+}
+
+#[test]
 fn what_was_written_after_the_last_recorded_point_is_fed_again_and_stands_once() {
     let (_folder, store, run) = store();
     let mut log = store.open(&run).unwrap();
