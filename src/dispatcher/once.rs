@@ -44,7 +44,7 @@ impl Dispatcher {
     /// # Errors
     /// [`OnceError`].
     pub async fn once(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
-        self.resume().await?;
+        self.crew.resume().await?;
         let whole = async {
             let look = self.look().await?;
             self.work_off().await.map(|()| look)

@@ -37,7 +37,7 @@ impl Dispatcher {
     /// # Errors
     /// Only where the journal cannot be read at the start.
     pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
-        self.resume().await?;
+        self.crew.resume().await?;
         let mut parts = vec![
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),
