@@ -28,7 +28,7 @@ fn spoken_for(earlier: &Earlier, snapshot: &Snapshot) -> Option<Check> {
         Stage::Seen => return None,
         Stage::RetryAsked { .. } if !changed => return None,
         Stage::UnderWay => "is under way".to_owned(),
-        Stage::Settled { state, reason } => format!("has ended: {state:?} ({reason})"),
+        Stage::Settled { state, reason } => format!("has ended: {} ({reason})", state.word()),
         Stage::RetryAsked { by } => format!("is to be tried again by the word of {by}"),
     };
     let words = format!("an action of this id {how}; its bytes were blob {}", earlier.blob.short());
