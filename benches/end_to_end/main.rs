@@ -5,7 +5,7 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`settled`], [`grants`] and [`vault`].
+//! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`] and [`vault`].
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@
 )]
 
 mod burst;
+mod flight;
 #[path = "../../tests/common/git_http.rs"]
 #[allow(dead_code, reason = "its faults and logins are for tests")]
 mod git_http;
@@ -57,11 +58,12 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
     ("thousand", burst::thousand),
+    ("flight", flight::measure),
     ("settled", settled::measure),
     ("grants", grants::measure),
     ("vault", vault::measure),
