@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use dispatch::action::reason::Reason;
 use dispatch::action::result::ActionResult;
 use dispatch::action::schema::{SchemaKind, schema};
-use dispatch::action::{Colour, FormulaMeta, Policy, parse_action};
+use dispatch::action::{FormulaMeta, Policy, parse_action};
+use dispatch::support::diagnostic::Color;
 
 const BEGIN: &str = "from src/action/reason.rs -->\n";
 const END: &str = "<!-- end of reasons -->";
@@ -117,7 +118,7 @@ fn the_message_on_the_first_page_is_what_a_person_sees() {
     let shown = blocks(&docs, "console").first().and_then(|block| block.split_once('\n')).unwrap().1;
     let text = "id = \"release-1.2.0\"\nformula = \"release\"\ncontext = \"why\"\nsecret = [\"FORGE_TOKEN\"]\n";
     let wrong = parse_action("release-1.2.0", "vault/actions/release-1.2.0.toml", text.as_bytes()).unwrap_err();
-    assert_eq!(wrong.render(Colour::Plain), shown);
+    assert_eq!(wrong.render(Color::Never), shown);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step fails the property")]
 
-use dispatch::action::{Action, Colour, Diagnostics, FormulaMeta, Policy, parse_action};
+use dispatch::action::{Action, Diagnostics, FormulaMeta, Policy, parse_action};
+use dispatch::support::diagnostic::Color;
 use dispatch::support::text;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -27,7 +28,7 @@ fn hold(wrong: &Diagnostics, bytes: &[u8]) -> Result<(), TestCaseError> {
         prop_assert!((1..=columns + 1).contains(&seen.column), "column {} of {columns}", seen.column);
         prop_assert!(!seen.message.is_empty());
     }
-    let shown = wrong.render(Colour::Plain);
+    let shown = wrong.render(Color::Never);
     prop_assert!(shown.chars().all(|c| c == '\n' || !text::steers(c)), "{:?}", shown);
     Ok(())
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dispatch::action::{AgentFormula, Colour, Diagnostics, FormulaMeta, Policy, parse_action};
+use dispatch::action::{AgentFormula, Diagnostics, FormulaMeta, Policy, parse_action};
+use dispatch::support::diagnostic::Color;
 
 /// What a stem and bytes are refused with; `None` where they are accepted.
 type Refusal = fn(&str, &[u8]) -> Option<String>;
@@ -23,7 +24,7 @@ const KINDS: [(&str, Refusal); 4] = [
 ];
 
 fn refusal<T>(parsed: Result<T, Diagnostics>) -> Option<String> {
-    parsed.err().map(|wrong| wrong.render(Colour::Plain))
+    parsed.err().map(|wrong| wrong.render(Color::Never))
 }
 
 fn folder(kind: &str) -> PathBuf {

@@ -5,7 +5,7 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`settled`], [`grants`], [`vault`], [`nomad`] and [`forge`].
+//! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`], [`vault`], [`nomad`] and [`forge`].
 
 #![allow(
     clippy::unwrap_used,
@@ -22,6 +22,7 @@ mod burst;
 #[path = "../../tests/faults/child.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod child;
+mod flight;
 mod forge;
 #[path = "../../tests/common/git_http.rs"]
 #[allow(dead_code, reason = "its faults and logins are for tests")]
@@ -65,11 +66,12 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 10] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
     ("thousand", burst::thousand),
+    ("flight", flight::measure),
     ("settled", settled::measure),
     ("grants", grants::measure),
     ("vault", vault::measure),

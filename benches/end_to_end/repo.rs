@@ -1,6 +1,8 @@
 //! The ops repo of a bench: a bare repository into which commits are put by `git fast-import`, as a forge merges, without a
 //! work tree.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -63,31 +65,82 @@ impl Repo {
         self.land(&files)
     }
 
-    /// `count` actions of earlier days with their results, in one stream.
+    /// `count` actions of earlier days with their results, on the branch as one commit. Its folders are made as whole trees:
+    /// `git fast-import` looks through a folder for each file that it adds, which takes minutes at 100,000.
     pub(crate) fn settle(&self, count: u32, layout: Layout) {
+        if count == 0 {
+            return;
+        }
+        let mut folders: BTreeMap<String, String> = BTreeMap::new();
+        for (number, blob) in (0..count).zip(self.blobs(count).chunks(2)) {
+            let id = format!("settled-{number:06}");
+            let results = match layout {
+                Layout::Flat => "vault/actions".to_owned(),
+                Layout::Dated => format!("vault/results/{}/{:02}", 2018 + number / 12_000, number / 1_000 % 12 + 1),
+            };
+            let actions = folders.entry("vault/actions".to_owned()).or_default();
+            writeln!(actions, "100644 blob {}\t{id}.toml", blob[0]).unwrap();
+            let results = folders.entry(results).or_default();
+            writeln!(results, "100644 blob {}\t{id}.result.json", blob[1]).unwrap();
+        }
+        let trees = folders.into_iter().map(|(path, entries)| (path, self.tree(&entries))).collect::<Vec<_>>();
         self.import(|stream| {
-            for number in 0..count {
-                let id = format!("settled-{number:06}");
-                let (path, text) = action(&id, "quick", "[]");
-                write!(stream, "M 100644 inline {path}\ndata {}\n{text}\n", text.len()).unwrap();
-                let folder = match layout {
-                    Layout::Flat => "vault/actions".to_owned(),
-                    Layout::Dated => format!("vault/results/{}/{:02}", 2018 + number / 12_000, number / 1_000 % 12 + 1),
-                };
-                let text = result(&id);
-                write!(stream, "M 100644 inline {folder}/{id}.result.json\ndata {}\n{text}\n", text.len()).unwrap();
+            for (path, tree) in trees {
+                writeln!(stream, "M 040000 {tree} {path}").unwrap();
             }
         });
     }
 
-    fn import(&self, commands: impl FnOnce(&mut dyn std::io::Write)) {
+    /// The ids of the blobs of `count` actions, each with the one of its result behind it.
+    fn blobs(&self, count: u32) -> Vec<String> {
+        let marks = self.0.join("marks");
+        let mut git = self.fast_import().arg(format!("--export-marks={}", marks.display())).spawn().unwrap();
+        let mut stream = BufWriter::new(git.stdin.take().unwrap());
+        for number in 0..count {
+            let id = format!("settled-{number:06}");
+            for (mark, text) in [(2 * number + 1, action(&id, "quick", "[]").1), (2 * number + 2, result(&id))] {
+                write!(stream, "blob\nmark :{mark}\ndata {}\n{text}\n", text.len()).unwrap();
+            }
+        }
+        stream.write_all(b"done\n").unwrap();
+        drop(stream.into_inner().unwrap());
+        assert!(git.wait().unwrap().success());
+        let mut ids: Vec<(u32, String)> = fs::read_to_string(&marks)
+            .unwrap()
+            .lines()
+            .map(|line| line.trim_start_matches(':').split_once(' ').unwrap())
+            .map(|(mark, id)| (mark.parse().unwrap(), id.to_owned()))
+            .collect();
+        fs::remove_file(marks).unwrap();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The id of a tree with these entries.
+    fn tree(&self, entries: &str) -> String {
         let mut git = Command::new("git")
             .arg("--git-dir")
             .arg(&self.0)
-            .args(["fast-import", "--quiet", "--date-format=now", "--done"])
+            .args(["mktree", "--missing"])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        git.stdin.take().unwrap().write_all(entries.as_bytes()).unwrap();
+        let output = git.wait_with_output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn fast_import(&self) -> Command {
+        let mut git = Command::new("git");
+        git.arg("--git-dir").arg(&self.0).args(["fast-import", "--quiet", "--date-format=now", "--done"]);
+        git.stdin(Stdio::piped());
+        git
+    }
+
+    fn import(&self, commands: impl FnOnce(&mut dyn std::io::Write)) {
+        let mut git = self.fast_import().spawn().unwrap();
         let mut stream = BufWriter::new(git.stdin.take().unwrap());
         write!(stream, "commit refs/heads/main\ncommitter A <a@example.com> now\ndata 4\nland\n").unwrap();
         if self.reference().exists() {

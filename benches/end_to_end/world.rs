@@ -141,11 +141,9 @@ impl Service {
         self.ask(|journal| journal.query_row("SELECT value FROM meta WHERE key = 'head'", [], |row| row.get(0))).ok()
     }
 
-    fn published(&self) -> u32 {
-        self.ask(|journal| {
-            journal.query_row("SELECT count(*) FROM runs WHERE state = 'published'", [], |row| row.get(0))
-        })
-        .unwrap_or(0)
+    fn in_state(&self, state: &str) -> u32 {
+        let count = "SELECT count(*) FROM runs WHERE state = ?1";
+        self.ask(|journal| journal.query_row(count, [state], |row| row.get(0))).unwrap_or(0)
     }
 
     /// All that happened to runs whose id begins with `prefix`.
@@ -162,7 +160,12 @@ impl Service {
 
     /// Waits until so many results are in the ops repo, all runs of this journal counted.
     pub(crate) fn wait_published(&mut self, count: u32) {
-        self.wait("results", |service| service.published() >= count);
+        self.wait("results", |service| service.in_state("published") >= count);
+    }
+
+    /// Waits until so many runs go on at the same time.
+    pub(crate) fn wait_running(&mut self, count: u32) {
+        self.wait("runs that go on", |service| service.in_state("running") >= count);
     }
 
     /// Waits until the branch was looked at for the first time, and answers how long after the start that was.

@@ -1,7 +1,8 @@
 //! Any bytes as an action: never a panic, every finding has its place in the file, nothing shown steers a terminal.
 #![no_main]
 
-use dispatch::action::{Colour, parse_action};
+use dispatch::action::{parse_action};
+use dispatch::support::diagnostic::Color;
 use dispatch::support::text;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,6 +13,6 @@ fuzz_target!(|bytes: &[u8]| {
         let seen = wrong.describe(finding);
         assert!((1..=lines).contains(&seen.line) && seen.column >= 1, "{seen:?}");
     }
-    let shown = wrong.render(Colour::Plain);
+    let shown = wrong.render(Color::Never);
     assert!(shown.chars().all(|c| c == '\n' || !text::steers(c)), "{shown:?}");
 });

@@ -1,7 +1,7 @@
 //! What is wrong with a file: each finding with its reason, place, offending text and fix, all of them at once.
 //!
-//! Filled by the parsers of this module; shown by [`render`](super::render), by JSON (`Serialize`) and in
-//! the `message` of a rejected result.
+//! Filled by the parsers of this module; shown to people by [`support::diagnostic`](crate::support::diagnostic), to tools by JSON
+//! (`Serialize`), and in the `message` of a rejected result.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::reason::Reason;
 use super::source::Source;
+use crate::support::diagnostic::{self as shown, Color};
 use crate::support::text;
 
 /// The most findings that are kept of one file: enough for any honest one, and a bound on what a hostile one can cost.
@@ -41,6 +42,17 @@ pub struct Diagnostic {
     pub place: Place,
     /// The offending text, safe to print; empty for the file as a whole.
     pub text: String,
+}
+
+impl Diagnostic {
+    fn to_show(&self) -> shown::Diagnostic {
+        let span = match &self.place {
+            Place::File => None,
+            Place::Span(span) => Some(span.clone()),
+        };
+        let (message, help) = (self.message.clone(), self.help.clone());
+        shown::Diagnostic { code: Some(self.reason.code()), message, span, help, ..shown::Diagnostic::default() }
+    }
 }
 
 /// Everything that is wrong with one file; never empty.
@@ -114,6 +126,16 @@ impl Diagnostics {
         }
     }
 
+    /// For people: each with its place, text and fix.
+    pub fn render(&self, color: Color) -> String {
+        let all: Vec<shown::Diagnostic> = self.iter().map(Diagnostic::to_show).collect();
+        let more = match self.unlisted {
+            0 => String::new(),
+            more => format!("\nand {more} more in {}\n", text::one_line(self.source.path())),
+        };
+        shown::render(self.source.path(), self.source.text(), &all, color) + &more
+    }
+
     /// One line for each finding: `line:column: message`; for the `message` of a result.
     pub fn summary(&self) -> String {
         let lines = self.iter().map(|finding| {
@@ -132,7 +154,7 @@ impl Serialize for Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(super::render::Colour::Plain))
+        f.write_str(&self.render(Color::Never))
     }
 }
 

@@ -4,7 +4,7 @@
 //! value whose every field is within its bounds, or with [`Diagnostics`]: all that is wrong with the file, each with its place.
 //! - [`request`], [`formula`], [`params`], [`agent`], [`policy`]: what each file says; [`entry`]: which tree entries are actions.
 //! - [`source`] → [`document`] → [`fields`]: from bytes to a text, to a tree of values, to typed fields.
-//! - [`diagnostic`], [`render`]: what is wrong, for machines and for people.
+//! - [`diagnostic`]: what is wrong, for machines; for people it is shown by [`support::diagnostic`](crate::support::diagnostic).
 //! - [`review`]: files beside each other, as `dispatch check` looks at them.
 //! - [`result`], [`reason`], [`schema`]: what is written back, why, and the JSON Schemas of all of it.
 
@@ -17,7 +17,6 @@ pub mod formula;
 pub mod params;
 pub mod policy;
 pub mod reason;
-pub mod render;
 pub mod request;
 pub mod result;
 pub mod review;
@@ -28,7 +27,6 @@ pub use agent::AgentFormula;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use formula::{FormulaFiles, FormulaKind, FormulaMeta};
 pub use policy::{Policy, effective_tier};
-pub use render::Colour;
 pub use request::{Action, parse_action};
 
 /// The blast radius of a formula. Unknown is `High`.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::diagnostic::{Diagnostic, Diagnostics, Place};
 use super::reason::Reason;
+use crate::support::diagnostic::Position;
 
 /// The most bytes of an action, a policy or a formula's metadata.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -15,15 +16,6 @@ pub struct Source {
     path: String,
     text: String,
     line_starts: Vec<usize>,
-}
-
-/// A place in a text; both count from 1, the column in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Line.
-    pub line: usize,
-    /// Column, in characters.
-    pub column: usize,
 }
 
 impl Source {
@@ -73,14 +65,6 @@ impl Source {
             self.text.get(start..).unwrap_or_default().char_indices().take_while(|(at, _)| start + at < offset);
         Position { line, column: before.count() + 1 }
     }
-
-    /// The bytes of the lines on which a span begins and ends, without the last line's newline.
-    pub fn lines_around(&self, span: &Range<usize>) -> Range<usize> {
-        let start = self.text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-        let end =
-            self.text.get(span.end..).and_then(|after| after.find('\n')).map_or(self.text.len(), |at| span.end + at);
-        start..end
-    }
 }
 
 fn too_large(path: &str, bytes: usize, most: usize) -> Diagnostics {
@@ -121,13 +105,6 @@ mod tests {
         assert_eq!(source.position(at), Position { line: 2, column: 7 });
         assert_eq!(source.position(0), Position { line: 1, column: 1 });
         assert_eq!(source.position(source.text().len()), Position { line: 3, column: 1 });
-    }
-
-    #[test]
-    fn the_lines_around_a_span_are_whole() {
-        let source = Source::new("x", "one\ntwo\nthree".to_owned());
-        assert_eq!(source.slice(source.lines_around(&(5..6))), "two");
-        assert_eq!(source.slice(source.lines_around(&(5..9))), "two\nthree");
     }
 
     #[test]

@@ -12,9 +12,9 @@ use super::invocation::{Invocation, interruptible};
 use super::output::Paint;
 use super::render;
 use super::view::{CheckedView, MistakeView};
+use crate::action::Diagnostics;
 use crate::action::diagnostic::Place;
 use crate::action::review::{File, Review, belongs, formulas_beside, review};
-use crate::action::{Colour, Diagnostics};
 use crate::ops::{Blob, Checkout, Mode, OpsError};
 
 /// More of a file is not read: nothing that is checked may be as large.
@@ -66,11 +66,7 @@ fn view(review: &Review) -> CheckedView {
 }
 
 fn shown(wrong: &[Diagnostics], paint: Paint) -> String {
-    let colour = match paint {
-        Paint::Plain => Colour::Plain,
-        Paint::Colored => Colour::Ansi,
-    };
-    wrong.iter().map(|wrong| wrong.render(colour)).collect::<Vec<_>>().join("\n")
+    wrong.iter().map(|wrong| wrong.render(paint.color())).collect::<Vec<_>>().join("\n")
 }
 
 fn in_paths(paths: &[PathBuf], invocation: &Invocation) -> Result<Found, CliError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
@@ -97,6 +97,25 @@ impl Look {
         Self { width: self.width.map(|width| width.saturating_sub(2)), ..self }
     }
 
+    /// Of a table, the columns that fit on the terminal: those in `spare`, counted from 0, are left out one after the other, until the
+    /// rest fits. A pipe gets all of them.
+    pub fn fitting(self, rows: &[Vec<String>], header: &[&str], spare: &[usize]) -> Vec<usize> {
+        let width_of = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str);
+            let cells = cells.chain(header.get(column).copied());
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default() + 2
+        };
+        let mut kept: Vec<usize> = (0..header.len()).collect();
+        let Some(width) = self.width else { return kept };
+        for column in spare {
+            if kept.iter().map(|column| width_of(*column)).sum::<usize>() <= usize::from(width) + 1 {
+                break;
+            }
+            kept.retain(|one| one != column);
+        }
+        kept
+    }
+
     /// A table with `header`; cells are escaped, so that no name from a repo drives the terminal. An empty list of rows gives
     /// `nothing` instead.
     pub fn table(self, header: &[&str], rows: Vec<Vec<String>>, nothing: &str) -> String {
@@ -113,8 +132,13 @@ impl Look {
         for row in rows {
             table.add_row(row.iter().map(|cell| one_line(cell).into_owned()));
         }
+        let first_width = table.column_max_content_widths().first().copied().unwrap_or_default();
         if let Some(first) = table.column_mut(0) {
             first.set_padding((0, 1));
+            // What people copy from here is not broken into pieces.
+            if self.width.is_some_and(|width| first_width <= width / 2) {
+                first.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         table.lines().fold(String::new(), |out, line| out + line.trim_end() + "\n")
     }
@@ -219,6 +243,13 @@ mod tests {
         assert_eq!(Look::PLAIN.table(&["a", "b"], rows(), "").lines().count(), 2);
         let narrow = Look { width: Some(40), ..Look::PLAIN }.table(&["a", "b"], rows(), "");
         assert!(narrow.lines().count() > 5 && narrow.lines().all(|line| line.len() <= 40), "{narrow}");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_the_first_column_is_not_broken() {
+        let rows = || vec![vec!["a-name-of-twenty-char".to_owned(), "word ".repeat(60), "more ".repeat(60)]];
+        let narrow = Look { width: Some(60), ..Look::PLAIN }.table(&["a", "b", "c"], rows(), "");
+        assert!(narrow.contains("\na-name-of-twenty-char "), "{narrow}");
     }
 
     #[test]

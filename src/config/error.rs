@@ -89,7 +89,11 @@ impl Report {
             .pages
             .iter()
             .filter(|page| !page.diagnostics.is_empty())
-            .map(|page| render(&page.name, &page.text, &page.diagnostics, color))
+            .map(|page| {
+                let mut sorted: Vec<&Diagnostic> = page.diagnostics.iter().collect();
+                sorted.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
+                render(&page.name, &page.text, sorted, color)
+            })
             .collect();
         pages.join("\n")
     }

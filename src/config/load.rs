@@ -189,8 +189,11 @@ fn read_file(draft: &mut Draft, path: &Path, bytes: &[u8], sources: &Sources) {
         Err(error) => {
             let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = valid.split(|byte| *byte == b'\n').count();
-            let page = draft.add_page(Page::new(name, ""));
-            draft.note(page, Diagnostic::whole(format!("line {line} is not UTF-8")).help("save the file as UTF-8"));
+            // Its place without its text: what stands there was not looked through for passwords.
+            let blank = "\n".repeat(line.saturating_sub(1));
+            let at = blank.len()..blank.len();
+            let page = draft.add_page(Page::new(name, &blank));
+            draft.note(page, Diagnostic::at(at, format!("line {line} is not UTF-8")).help("save the file as UTF-8"));
         }
     }
 }

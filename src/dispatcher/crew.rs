@@ -1,5 +1,8 @@
 //! The crew: the runs that are being driven right now, one task each, and the slots that they hold.
+//!
+//! [`recovery`] is what it takes up of a journal that has a past, [`upkeep`] what it does for runs that are over.
 
+mod recovery;
 mod upkeep;
 
 use std::collections::BTreeMap;

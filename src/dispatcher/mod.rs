@@ -134,7 +134,7 @@ impl Dispatcher {
         self.looked_at.send_replace(Some(self.crew.world().clock.now()));
         if !matches!(look, Look::Rewritten { .. }) && !*self.looked.borrow() {
             self.rebuild().await?;
-            self.take_up(|state| matches!(state, State::Granted | State::Launching)).await?;
+            self.crew.resume_launches().await?;
             self.looked.send_replace(true);
         } else if *self.looked.borrow() {
             self.compare_rest().await?;
@@ -153,39 +153,9 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Takes up what needs no look at the ops repo: what runs, and what only waits for its result to be made.
-    ///
-    /// # Errors
-    /// Any failure to read the journal.
-    pub async fn resume(&self) -> Result<(), JournalError> {
-        for run in self.crew.world().journal.unfinished().await? {
-            match run.state {
-                State::Admitted => self.crew.enqueue(&run),
-                State::Published => self.crew.clear_up(vec![run.id.clone()]),
-                State::Running | State::Cancelling | State::Finished | State::Rejected => self.crew.take_up(&run),
-                State::Settled if run.grant.is_some() => self.crew.take_back(run.id.clone()),
-                State::Seen | State::Granted | State::Launching | State::Settled => {}
-            }
-        }
-        Ok(())
-    }
-
-    async fn take_up(&self, which: impl Fn(State) -> bool) -> Result<(), JournalError> {
-        let unfinished = self.crew.world().journal.unfinished().await?;
-        unfinished.iter().filter(|run| which(run.state)).for_each(|run| self.crew.take_up(run));
-        Ok(())
-    }
-
     /// After a step of several runs failed: what was recorded all the same, and was not passed on, is passed on now.
     async fn catch_up(&self) -> Result<(), JournalError> {
-        for run in self.crew.world().journal.unfinished().await? {
-            match run.state {
-                _ if self.crew.has(&run.id) => {}
-                State::Admitted => self.crew.enqueue(&run),
-                State::Finished | State::Rejected => self.crew.take_up(&run),
-                _ => {}
-            }
-        }
+        self.crew.catch_up().await?;
         self.wakes.judge.notify_one();
         self.wakes.queue.notify_one();
         Ok(())

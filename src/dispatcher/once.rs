@@ -56,7 +56,7 @@ impl Dispatcher {
     }
 
     async fn round(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
-        self.resume().await?;
+        self.crew.resume().await?;
         let whole = async {
             let look = self.look().await?;
             self.work_off().await.map(|()| look)

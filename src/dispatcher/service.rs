@@ -38,7 +38,7 @@ impl Dispatcher {
     /// Only where the journal cannot be read at the start.
     pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
         self.begin_telling().await?;
-        self.resume().await?;
+        self.crew.resume().await?;
         let mut parts = vec![
             tokio::spawn(Arc::clone(&self).keep_looking()),
             tokio::spawn(Arc::clone(&self).keep_judging()),

@@ -16,6 +16,9 @@ use crate::config::types::Ops;
 /// Variables for a child process.
 pub(super) type Variables = Vec<(OsString, OsString)>;
 
+/// Names the file of CA certificates that git believes a server by.
+pub(super) const CA_FILE: &str = "GIT_SSL_CAINFO";
+
 /// Passed through for HTTP: the way out of a closed network, and whom to believe there.
 const WEB: [&str; 14] = [
     "http_proxy",
@@ -28,7 +31,7 @@ const WEB: [&str; 14] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
+    CA_FILE,
     "GIT_SSL_CAPATH",
     "GIT_PROXY_SSL_CAINFO",
     "HTTP_PROXY",
@@ -82,6 +85,10 @@ pub(super) fn network(remote: &Remote, ops: &Ops, inherited: &dyn Fn(&str) -> Op
         Transport::Http | Transport::Https => &WEB,
     };
     variables.extend(names.iter().filter_map(|name| Some(((*name).into(), inherited(name)?))));
+    if let (Transport::Https, Some(file)) = (remote.transport(), &ops.ca_file) {
+        variables.retain(|(name, _)| name != CA_FILE);
+        variables.push((CA_FILE.into(), file.into()));
+    }
     if *remote.transport() == Transport::Ssh {
         variables.push(("GIT_SSH_COMMAND".into(), ssh_command(ops)));
         variables.push(("GIT_SSH_VARIANT".into(), "ssh".into()));

@@ -4,7 +4,7 @@
 //! back, without the advertisement before it. A server that knows only older versions answers something else (Gitea: nothing at
 //! all when the header is missing), and is then asked by `git ls-remote`, as SSH remotes always are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use reqwest::{Client, Response};
 use secrecy::ExposeSecret as _;
 
 use super::credential::Login;
+use super::environment::CA_FILE;
 use super::error::OpsError;
 use super::pktline::{self, Listed};
 use crate::support::http::{self, Times};
@@ -40,11 +41,14 @@ pub(super) enum Asked {
 const ANSWER_LIMIT: usize = 1 << 20;
 
 impl Server {
-    /// A client for the repository at `address`.
-    pub(super) fn new(address: &str, request: Duration) -> Result<Self, OpsError> {
-        let roots = std::env::var_os("GIT_SSL_CAINFO").map(PathBuf::from);
+    /// A client for the repository at `address`, which believes by the certificates in `ca_file` alone, where there is one: as
+    /// git does with the same file.
+    pub(super) fn new(address: &str, request: Duration, ca_file: Option<&Path>) -> Result<Self, OpsError> {
         let times = Times { connect: Duration::from_secs(10), request };
-        let client = http::client(address, times, roots.as_deref())?;
+        let client = match ca_file {
+            Some(file) => http::client_trusting_file(address, times, file)?,
+            None => http::client(address, times, std::env::var_os(CA_FILE).map(PathBuf::from).as_deref())?,
+        };
         Ok(Self { client, address: address.to_owned(), old: AtomicBool::new(false) })
     }
 

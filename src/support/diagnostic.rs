@@ -1,16 +1,21 @@
-//! What is wrong with a file, shown as people know it from compilers: place, offending text, cause, fix.
+//! What is wrong with a file, shown as people know it from compilers: message, place, the line with the offending text
+//! underlined, the fix.
 //!
-//! Used for every file that a person writes: `dispatch.toml` (config), actions, formulas and policies (action). Rendering
-//! is pure; the caller decides where it is written.
+//! The one look of every file that a person writes: `dispatch.toml` (config), actions, formulas and policies (action).
+//! Rendering is pure; the caller decides where it is written. [`excerpt`] is the part of the file that is shown.
+
+mod excerpt;
 
 use std::ops::Range;
 
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::text::{is_deceptive, one_line};
+use self::excerpt::Excerpt;
+use super::text::one_line;
 
-/// Wider lines are trimmed around what they are shown for. Fixed, so that the same mistake reads the same everywhere.
-const WIDTH: usize = 140;
+/// Wider than any line that an excerpt has, so that the renderer does not cut a second time. Fixed, so that the same mistake
+/// reads the same everywhere.
+const WIDEST: usize = 400;
 
 /// Whether a diagnostic stops anything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +30,10 @@ pub enum Severity {
 /// Whether the rendered text carries ANSI colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Color {
-    /// No escape sequence at all.
+    /// No escape sequence at all: for files, pipes and results.
     #[default]
     Never,
-    /// With colours.
+    /// With colours: for a terminal that shows them.
     Always,
 }
 
@@ -46,14 +51,12 @@ pub struct Position {
 pub struct Diagnostic {
     /// Does it stop anything?
     pub severity: Severity,
+    /// The stable code, where there is one.
+    pub code: Option<&'static str>,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
     /// The bytes of the file that it is about; `None`: the file as a whole.
     pub span: Option<Range<usize>>,
-    /// A few words beneath the marked bytes.
-    pub label: Option<String>,
-    /// Other places that explain it ("first set here").
-    pub related: Vec<(Range<usize>, String)>,
     /// What to do about it.
     pub help: Option<String>,
 }
@@ -69,24 +72,10 @@ impl Diagnostic {
         Self { message: message.into(), ..Self::default() }
     }
 
-    /// With a few words beneath the marked bytes.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
     /// With the fix.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
-        self
-    }
-
-    /// With another place that explains it.
-    #[must_use]
-    pub fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
-        self.related.push((span, label.into()));
         self
     }
 
@@ -113,149 +102,105 @@ pub fn position(text: &str, offset: usize) -> Position {
     }
 }
 
-/// All of `diagnostics` about the file `path` with the content `text`, in the order of the file, each followed by an empty
-/// line but the last. Ends with a newline unless there is nothing to say.
-pub fn render(path: &str, text: &str, diagnostics: &[Diagnostic], color: Color) -> String {
-    let shown = Shown::new(text);
-    let path = one_line(path);
-    let renderer = match color {
-        Color::Never => Renderer::plain(),
-        Color::Always => Renderer::styled(),
-    }
-    .term_width(WIDTH);
-    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
-    sorted.sort_by_key(|d| d.span.as_ref().map(|span| span.start));
-    let blocks: Vec<String> = sorted.iter().map(|d| renderer.render(&report(&path, &shown, d)) + "\n").collect();
-    blocks.join("\n")
-}
-
-fn report<'a>(path: &'a str, shown: &'a Shown, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
-    let level = match diagnostic.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let group = Group::with_title(level.primary_title(one_line(&diagnostic.message)));
-    let group = match &diagnostic.span {
-        Some(span) => group.element(snippet(path, shown, diagnostic, span)),
-        None => group.element(Origin::path(path)),
-    };
-    match &diagnostic.help {
-        Some(help) => vec![group.element(Level::HELP.message(one_line(help)))],
-        None => vec![group],
-    }
-}
-
-fn snippet<'a>(
-    path: &'a str,
-    shown: &'a Shown,
-    diagnostic: &'a Diagnostic,
-    span: &Range<usize>,
-) -> Snippet<'a, Annotation<'a>> {
-    let primary = AnnotationKind::Primary.span(shown.span(span));
-    let primary = match &diagnostic.label {
-        Some(label) => primary.label(one_line(label)),
-        None => primary,
-    };
-    let others = diagnostic
-        .related
-        .iter()
-        .map(|(span, label)| AnnotationKind::Context.span(shown.span(span)).label(one_line(label)));
-    Snippet::source(&shown.text).path(path).annotation(primary).annotations(others)
-}
-
-/// The text as it is shown, and how offsets of the original fall in it. The renderer makes C0 controls and bidi overrides
-/// visible itself; what it lets through (C1 controls, which some terminals obey, and other invisible characters) becomes
-/// U+FFFD here, so that one character stays one column.
-struct Shown {
-    text: String,
-    /// For each character that changed its length: the offset behind it in the original, and by how much all grew so far.
-    shifts: Vec<(usize, isize)>,
-}
-
-impl Shown {
-    fn new(original: &str) -> Self {
-        let mut text = String::with_capacity(original.len());
-        let (mut shifts, mut grown) = (Vec::new(), 0isize);
-        for (at, c) in original.char_indices() {
-            let hidden = matches!(c, '\u{80}'..='\u{9f}') || is_deceptive(c);
-            let put = if hidden { char::REPLACEMENT_CHARACTER } else { c };
-            text.push(put);
-            if put.len_utf8() != c.len_utf8() {
-                grown += put.len_utf8().cast_signed() - c.len_utf8().cast_signed();
-                shifts.push((at + c.len_utf8(), grown));
-            }
-        }
-        Self { text, shifts }
-    }
-
-    fn offset(&self, original: usize) -> usize {
-        let before = self.shifts.partition_point(|(behind, _)| *behind <= original);
-        let grown = before.checked_sub(1).and_then(|last| self.shifts.get(last)).map_or(0, |(_, grown)| *grown);
-        floor(&self.text, original.saturating_add_signed(grown))
-    }
-
-    fn span(&self, original: &Range<usize>) -> Range<usize> {
-        let start = self.offset(original.start);
-        start..self.offset(original.end).max(start)
-    }
-}
-
 /// The nearest character boundary at or before `offset`.
 fn floor(text: &str, offset: usize) -> usize {
     let offset = offset.min(text.len());
     (0..=offset).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
+/// All of `diagnostics` about the file `path` with the content `text`, an empty line between two of them. Ends with a newline
+/// unless there is nothing to say.
+pub fn render<'d>(
+    path: &str,
+    text: &str,
+    diagnostics: impl IntoIterator<Item = &'d Diagnostic>,
+    color: Color,
+) -> String {
+    let renderer = match color {
+        Color::Never => Renderer::plain(),
+        Color::Always => Renderer::styled(),
+    };
+    let (renderer, path) = (renderer.term_width(WIDEST), one_line(path));
+    let blocks: Vec<String> = diagnostics.into_iter().map(|one| block(&renderer, &path, text, one) + "\n").collect();
+    blocks.join("\n")
+}
+
+fn block(renderer: &Renderer, path: &str, text: &str, diagnostic: &Diagnostic) -> String {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(one_line(&diagnostic.message));
+    let title = match diagnostic.code {
+        Some(code) => title.id(code),
+        None => title,
+    };
+    let group = match &diagnostic.span {
+        None if text.is_empty() => Group::with_title(title).element(Origin::path(path)),
+        // With a line and column of their own, since that is what editors and CI look for.
+        None => Group::with_title(title).element(Origin::path(path).line(1).char_column(1)),
+        Some(span) => Group::with_title(title).element(snippet(path, text, span)),
+    };
+    let help = diagnostic.help.as_deref().map(|help| Level::HELP.message(one_line(help)));
+    let shown = renderer.render(&[group.elements(help)]);
+    // Without a line of the file the renderer leaves no room for line numbers; with it, all stand in one column.
+    if diagnostic.span.is_none() { shown.replace('\n', "\n ") } else { shown }
+}
+
+fn snippet<'a>(path: &'a str, text: &str, span: &Range<usize>) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let excerpt = Excerpt::of(text, span);
+    Snippet::source(excerpt.text)
+        .line_start(position(text, span.start).line)
+        .path(path)
+        .annotation(AnnotationKind::Primary.span(excerpt.marked))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::text::steers;
     use super::*;
 
+    fn shown(text: &str, one: &Diagnostic) -> String {
+        render("a.toml", text, [one], Color::Never)
+    }
+
     #[test]
-    fn a_mistake_is_shown_with_its_place_its_text_and_its_fix() {
-        let text = "id = \"a\"\nformla = \"x\"\n";
-        let wrong =
-            Diagnostic::at(9..15, "unknown field `formla`").label("not known here").help("did you mean `formula`?");
-        insta::assert_snapshot!(render("a.toml", text, &[wrong], Color::Never), @r#"
-        error: unknown field `formla`
+    fn a_mistake_is_shown_with_its_code_its_place_its_text_and_its_fix() {
+        let wrong = Diagnostic::at(9..15, "unknown field `formla`").help("did you mean `formula`?");
+        let wrong = Diagnostic { code: Some("unknown_field"), ..wrong };
+        insta::assert_snapshot!(shown("id = \"a\"\nformla = \"x\"\n", &wrong), @r#"
+        error[unknown_field]: unknown field `formla`
          --> a.toml:2:1
           |
         2 | formla = "x"
-          | ^^^^^^ not known here
+          | ^^^^^^
           |
           = help: did you mean `formula`?
         "#);
     }
 
     #[test]
-    fn mistakes_are_shown_in_the_order_of_the_file_and_the_whole_file_first() {
-        let all = [Diagnostic::at(4..5, "second"), Diagnostic::at(0..1, "first"), Diagnostic::whole("empty")];
-        let shown = render("a.toml", "abcdefg", &all, Color::Never);
-        let places: Vec<usize> = ["empty", "first", "second"].iter().map(|word| shown.find(word).unwrap()).collect();
-        assert!(places.is_sorted(), "{shown}");
+    fn what_is_about_the_file_as_a_whole_stands_in_the_same_column() {
+        let wrong = Diagnostic::whole("the file is empty").warning().help("write something");
+        assert_eq!(shown("", &wrong), "warning: the file is empty\n --> a.toml\n  = help: write something\n");
+        assert!(shown("id = 1\n", &wrong).contains("\n --> a.toml:1:1\n  = help"));
     }
 
     #[test]
     fn no_character_of_a_file_its_path_or_a_message_reaches_the_terminal_as_a_control() {
-        let text = "context = \"\u{1b}[31m \u{9b}2J \u{202e}x \u{200f} \u{2028} \u{85}\"\nbad = 1\n";
+        let text = "context = \"\u{1b}[31m \u{9b}2J \u{202e}x \u{200f} \u{2028} \u{85}\"; bad = 1\n";
         let at = text.find("bad").unwrap();
-        let wrong = Diagnostic::at(at..at + 3, "bad \u{1b}[2J").label("\u{9b}").help("\u{202e}").related(0..7, "\u{7}");
-        let shown = render("a\u{1b}]0;t\u{7}.toml", text, &[wrong], Color::Never);
-        assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || is_deceptive(c)), "{shown:?}");
+        let wrong = Diagnostic::at(at..at + 3, "bad \u{1b}[2J").help("\u{202e}");
+        let shown = render("a\u{1b}]0;t\u{7}.toml", text, [&wrong], Color::Never);
+        assert!(shown.chars().all(|c| c == '\n' || !steers(c)), "{shown:?}");
         assert!(shown.contains("^^^"), "the marks stay under the key\n{shown}");
     }
 
     #[test]
-    fn marks_stay_in_place_behind_characters_that_are_replaced() {
-        let text = "\u{85}\u{85}key";
-        let shown = render("f", text, &[Diagnostic::at(4..7, "here")], Color::Never);
-        assert!(shown.contains("| ��key\n  |   ^^^"), "{shown}");
-    }
-
-    #[test]
     fn colour_is_there_only_when_it_is_asked_for() {
-        let wrong = [Diagnostic::at(0..1, "x")];
-        assert!(!render("f", "abc", &wrong, Color::Never).contains('\u{1b}'));
-        assert!(render("f", "abc", &wrong, Color::Always).contains('\u{1b}'));
+        let wrong = Diagnostic::at(0..1, "x");
+        assert!(!render("f", "abc", [&wrong], Color::Never).contains('\u{1b}'));
+        assert!(render("f", "abc", [&wrong], Color::Always).contains('\u{1b}'));
     }
 
     #[test]

@@ -82,6 +82,18 @@ pub fn client_trusting_only(pem: &str, place: &str, times: Times) -> Result<Clie
     build(bounded(times).tls_certs_only(certificates(pem.as_bytes(), place)?))
 }
 
+/// A client for `url` and its like that trusts the PEM certificates in `file` and no others.
+///
+/// # Errors
+/// For an `https` address: a file that cannot be read, or holds no certificates.
+pub fn client_trusting_file(url: &str, times: Times, file: &Path) -> Result<Client, HttpError> {
+    if !url.starts_with("https:") {
+        return client(url, times, None);
+    }
+    let (pem, name) = read(file)?;
+    build(bounded(times).tls_certs_only(certificates(&pem, &name)?))
+}
+
 fn bounded(times: Times) -> ClientBuilder {
     use_ring();
     Client::builder()
@@ -94,9 +106,15 @@ fn bounded(times: Times) -> ClientBuilder {
 
 fn with_roots(builder: ClientBuilder, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {
     let Some(file) = roots else { return Ok(builder) };
+    let (pem, name) = read(file)?;
+    Ok(builder.tls_certs_merge(certificates(&pem, &name)?))
+}
+
+/// The content of a file, and its name for messages.
+fn read(file: &Path) -> Result<(Vec<u8>, String), HttpError> {
     let name = file.display().to_string();
     let pem = std::fs::read(file).map_err(|source| HttpError::Roots { file: name.clone(), source })?;
-    Ok(builder.tls_certs_merge(certificates(&pem, &name)?))
+    Ok((pem, name))
 }
 
 fn certificates(pem: &[u8], place: &str) -> Result<Vec<Certificate>, HttpError> {

@@ -1,14 +1,17 @@
-//! A git server over HTTP for tests: `git http-backend` as CGI behind a small server on 127.0.0.1, with faults on demand.
+//! A git server over HTTP or HTTPS for tests: `git http-backend` as CGI behind a small server on 127.0.0.1, with faults on demand.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use base64::Engine as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What goes wrong with the next requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,40 @@ pub(crate) struct Seen {
     pub(crate) users: Vec<String>,
 }
 
+/// A CA of the test's own in a folder, with a certificate for 127.0.0.1 that it has signed.
+pub(crate) struct Authority(PathBuf);
+
+impl Authority {
+    /// Makes one in `folder`.
+    pub(crate) fn new(folder: &Path) -> Self {
+        std::fs::create_dir(folder).unwrap();
+        let openssl = |line: &str| {
+            let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+        openssl(&format!("req {key} -keyout ca.key -out ca.pem -subj /CN=authority"));
+        openssl(&format!(
+            "req {key} -keyout server.key -out server.pem -subj /CN=server -CA ca.pem -CAkey ca.key \
+             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
+        ));
+        Self(folder.to_owned())
+    }
+
+    /// The file by which the server is believed.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    fn server(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_file(self.0.join("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(self.0.join("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+    }
+}
+
 struct Shared {
     root: PathBuf,
     fault: Mutex<Fault>,
@@ -50,6 +87,7 @@ struct Shared {
 pub(crate) struct GitHttp {
     shared: Arc<Shared>,
     port: u16,
+    scheme: &'static str,
 }
 
 struct Request {
@@ -63,6 +101,16 @@ struct Request {
 impl GitHttp {
     /// Serves the bare repositories in `root`, to anybody.
     pub(crate) fn start(root: &Path) -> Self {
+        Self::serve(root, None)
+    }
+
+    /// The same over HTTPS, with the certificate of `authority`.
+    pub(crate) fn start_tls(root: &Path, authority: &Authority) -> Self {
+        Self::serve(root, Some(authority.server()))
+    }
+
+    fn serve(root: &Path, tls: Option<Arc<ServerConfig>>) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fault, login) = (Mutex::new(Fault::None), Mutex::default());
@@ -71,15 +119,20 @@ impl GitHttp {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 serving.seen.lock().unwrap().connections += 1;
-                let shared = serving.clone();
-                thread::spawn(move || shared.connection(stream));
+                let (shared, tls) = (serving.clone(), tls.clone());
+                thread::spawn(move || match tls {
+                    None => shared.connection(stream),
+                    Some(config) => {
+                        shared.connection(StreamOwned::new(ServerConnection::new(config).unwrap(), stream));
+                    }
+                });
             }
         });
-        Self { shared, port }
+        Self { shared, port, scheme }
     }
 
     pub(crate) fn url(&self, repository: &str) -> String {
-        format!("http://127.0.0.1:{}/{repository}", self.port)
+        format!("{}://127.0.0.1:{}/{repository}", self.scheme, self.port)
     }
 
     pub(crate) fn require_login(&self, name: &str, password: &str) {
@@ -96,14 +149,14 @@ impl GitHttp {
 }
 
 impl Shared {
-    fn connection(&self, stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut writer = stream;
-        while let Some(request) = read_request(&mut reader, &mut writer) {
+    fn connection(&self, stream: impl Read + Write) {
+        let mut reader = BufReader::new(stream);
+        while let Some(request) = read_request(&mut reader) {
             let line = format!("{} {}", request.method, request.path);
             self.seen.lock().unwrap().requests.push(line);
             let Some(answer) = self.answer(&request) else { return };
-            if writer.write_all(&answer).is_err() {
+            let writer = reader.get_mut();
+            if writer.write_all(&answer).and_then(|()| writer.flush()).is_err() {
                 return;
             }
         }
@@ -178,7 +231,7 @@ impl Shared {
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Option<Request> {
+fn read_request(reader: &mut BufReader<impl Read + Write>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|n| *n > 0)?;
     let mut words = line.split_whitespace();
@@ -191,7 +244,7 @@ fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Op
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     if headers.get("expect").is_some_and(|value| value == "100-continue") {
-        writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        reader.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
     let body = if headers.get("transfer-encoding").is_some_and(|value| value == "chunked") {
         read_chunks(reader)?
@@ -204,7 +257,7 @@ fn read_request(reader: &mut BufReader<TcpStream>, writer: &mut TcpStream) -> Op
     Some(Request { method, path: path.to_owned(), query: query.to_owned(), headers, body })
 }
 
-fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+fn read_chunks(reader: &mut BufReader<impl Read>) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let mut line = String::new();

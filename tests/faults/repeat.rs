@@ -34,3 +34,22 @@ fn a_busy_round_with_every_step_executed_twice_leads_to_the_same_and_tells_each_
     let unique: BTreeSet<&&str> = told.iter().collect();
     assert!(told.len() > 30 && told.len() == unique.len(), "a step was told twice: {said}");
 }
+
+#[test]
+fn a_recovery_with_every_step_executed_twice_leads_to_the_same() {
+    for point in [
+        "journal.launch.after",
+        "local.handover.before",
+        "journal.start.before",
+        "journal.settle.after",
+        "ops.push.after",
+    ] {
+        let world = World::with_a_bit_of_everything();
+        let ended = world.call("once", &[("DISPATCH_FAULT", &format!("kill:{point}:1"))]);
+        assert_eq!(ended.status.code(), None, "{point}: {}", ended.said);
+        world.call("once", &[("DISPATCH_FAULT_TWICE", "1")]);
+        world.recover();
+        world.assert_sound(Strictness::Exact);
+        assert_eq!(world.tally().len(), 3, "{point}: {:?}", world.tally());
+    }
+}

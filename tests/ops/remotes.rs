@@ -10,7 +10,7 @@ use dispatch::config::types::{Credential, Ops};
 use dispatch::ops::{Deadlines, Mirror, NewFile, OpsError, PublishError};
 use dispatch::support::checkup::Standing;
 
-use crate::git_http::{Fault, GitHttp};
+use crate::git_http::{Authority, Fault, GitHttp};
 use crate::ops_repo::OpsRepo;
 
 fn login(repo: &OpsRepo, name: &str, password: &str) -> Credential {
@@ -59,6 +59,34 @@ async fn polling_over_http_starts_no_process_and_keeps_its_connection() {
     assert_eq!(mirror.processes(), before);
     assert_eq!(seen.requests, ["POST /ops.git/git-upload-pack"; 5]);
     assert_eq!(seen.connections, 1);
+}
+
+#[tokio::test]
+async fn over_https_the_server_is_believed_by_the_file_that_the_config_names_and_by_no_other() {
+    let repo = OpsRepo::new();
+    let (theirs, another) = (Authority::new(&repo.path().join("ca")), Authority::new(&repo.path().join("another")));
+    let server = GitHttp::start_tls(&repo.remotes(), &theirs);
+    server.require_login("reader", "r3ad-s3cr3t");
+    let mut settings = OpsRepo::settings(&server.url("ops.git"));
+    settings.credential = Some(login(&repo, "reader", "r3ad-s3cr3t"));
+    for wrong in [None, Some(another.ca_file())] {
+        settings.ca_file = wrong;
+        let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
+        let refused = [mirror.remote_head().await.unwrap_err(), mirror.fetch().await.unwrap_err()];
+        for error in &refused {
+            let words = dispatch::support::chain::words(error);
+            assert!(words.to_lowercase().contains("certificate"), "{words}");
+        }
+        assert!(server.seen().users.is_empty(), "a login was sent to a server that is not believed");
+    }
+    settings.ca_file = Some(theirs.ca_file());
+    let mirror = round_trip(&repo, &settings).await;
+    server.seen();
+    let before = mirror.processes();
+    for _ in 0..3 {
+        assert!(mirror.remote_head().await.unwrap().is_some());
+    }
+    assert_eq!((mirror.processes(), server.seen().connections), (before, 0), "one connection is kept");
 }
 
 #[tokio::test]
@@ -169,14 +197,15 @@ async fn a_redirect_is_not_followed_by_anybody() {
 async fn a_broken_server_is_an_error_of_the_step_and_a_silent_one_is_given_up() {
     let repo = OpsRepo::new();
     let server = GitHttp::start(&repo.remotes());
-    let short = Duration::from_millis(300);
-    let deadlines = Deadlines { ask: short, transfer: short, ..Deadlines::default() };
     let settings = OpsRepo::settings(&server.url("ops.git"));
-    let mirror = Mirror::open_with(&settings, &repo.state(), deadlines).await.unwrap();
+    let mirror = Mirror::open(&settings, &repo.state()).await.unwrap();
     server.set_fault(Fault::Error500);
     assert!(matches!(mirror.remote_head().await, Err(OpsError::Status { status: 500 })));
     assert!(matches!(mirror.fetch().await, Err(OpsError::Git { verb: "fetch", .. })));
     server.set_fault(Fault::Silence);
+    let short = Duration::from_millis(300);
+    let deadlines = Deadlines { ask: short, transfer: short, ..Deadlines::default() };
+    let mirror = Mirror::open_with(&settings, &repo.state(), deadlines).await.unwrap();
     assert!(matches!(mirror.remote_head().await, Err(OpsError::Poll(_))));
     assert!(matches!(mirror.fetch().await, Err(OpsError::Deadline { verb: "fetch", .. })));
 }

@@ -72,6 +72,15 @@ impl FakeBackend {
         self.world().check = words.map(str::to_owned);
     }
 
+    /// Puts everything that happened or is to happen off by so much: for a caller that goes on under another runtime, whose clock
+    /// began later.
+    pub fn put_off(&self, by: std::time::Duration) {
+        for run in self.world().runs.values_mut() {
+            run.begins += by;
+            run.cancelled.send_if_modified(|at| at.as_mut().map(|at| *at += by).is_some());
+        }
+    }
+
     /// How often something truly ran under `key`.
     pub fn executions(&self, key: &LaunchKey) -> usize {
         let world = self.world();

@@ -7,6 +7,7 @@ use super::super::view::{
     CheckVerdict, CheckView, DecisionView, ExplainView, GrantedView, LaunchView, PlanView, RoundView,
 };
 use super::{field, heading, indent, shown, state, why};
+use crate::support::clock::rfc3339_seconds;
 use crate::support::text::one_line;
 
 /// `explain`: what was decided earlier, every check with its evidence as it comes out now, and the verdict.
@@ -30,7 +31,8 @@ pub fn explain(view: &ExplainView, look: Look) -> String {
 }
 
 fn decision(decision: &DecisionView, look: Look) -> String {
-    let (run, at) = (one_line(&decision.run), one_line(&decision.at));
+    let at = decision.at.parse().map_or_else(|_| decision.at.clone(), rfc3339_seconds);
+    let (run, at) = (one_line(&decision.run), one_line(&at));
     let mut out = format!("{at} {run} {}\n", state(look.paint, &decision.verdict));
     let reason = why(decision.reason.as_deref(), decision.message.as_deref());
     for line in reason.iter().chain(&decision.evidence) {

@@ -11,7 +11,10 @@ use crate::action::result::JobRef;
 use crate::support::clock::rfc3339_seconds;
 use crate::support::text::{block, one_line};
 
-/// `list`: one line for each run.
+/// The columns of a list that a narrow terminal can do without, by their number: backend, tier, took, formula, queued.
+const SPARE: [usize; 5] = [4, 2, 6, 3, 5];
+
+/// `list`: one line for each run. A terminal that is too narrow for all columns gets fewer; `show` says the rest.
 pub fn list(view: &ListView, now: Timestamp, look: Look) -> String {
     let row = |run: &RunView| {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
@@ -27,7 +30,11 @@ pub fn list(view: &ListView, now: Timestamp, look: Look) -> String {
         ]
     };
     let header = ["run", "state", "tier", "formula", "backend", "queued", "took", "reason"];
-    look.table(&header, view.runs.iter().map(row).collect(), "no runs")
+    let rows: Vec<Vec<String>> = view.runs.iter().map(row).collect();
+    let kept = look.fitting(&rows, &header, &SPARE);
+    let of = |cells: &[String]| kept.iter().filter_map(|column| cells.get(*column).cloned()).collect::<Vec<_>>();
+    let header: Vec<&str> = kept.iter().filter_map(|column| header.get(*column).copied()).collect();
+    look.table(&header, rows.iter().map(|row| of(row)).collect(), "no runs")
 }
 
 fn took(run: &RunView, now: Timestamp) -> Option<String> {
@@ -197,6 +204,15 @@ pub(super) mod tests {
         let view = ListView { runs: vec![run("release-v1.2.0", "running"), failed, waiting] };
         insta::assert_snapshot!(list(&view, at(3_700), Look::PLAIN));
         assert_eq!(list(&ListView::default(), at(0), Look::PLAIN), "no runs\n");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_a_list_of_fewer_columns_and_no_broken_word() {
+        let view = ListView { runs: vec![run("publish-the-site-2026-11-21", "succeeded")] };
+        let shown = list(&view, at(3_700), Look { width: Some(60), ..Look::PLAIN });
+        assert_eq!(shown.lines().count(), 2, "{shown}");
+        assert!(!shown.contains("BACKEND") && shown.contains("REASON"), "{shown}");
+        assert!(shown.contains("publish-the-site-2026-11-21"), "{shown}");
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub struct Ops {
     /// Author and committer of result commits.
     #[serde(default = "defaults::committer_email")]
     pub committer_email: String,
+    /// A file of the CA certificates, PEM, that an `https` remote is believed by; the system's where it is not set.
+    #[serde(default)]
+    #[schemars(extend("format" = "path"))]
+    pub ca_file: Option<PathBuf>,
     /// A file of host keys for SSH remotes; the user's own where it is not set.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
@@ -56,6 +60,7 @@ impl Ops {
             push_credential: None,
             committer_name: defaults::committer_name(),
             committer_email: defaults::committer_email(),
+            ca_file: None,
             ssh_known_hosts: None,
             ssh_key: None,
         }

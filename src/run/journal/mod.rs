@@ -34,6 +34,8 @@ use writer::Writer;
 
 pub use alarm::{Alarm, alarms};
 pub use reader::Reader;
+#[cfg(any(test, feature = "fault-points"))]
+pub use writer::here::{Disk, Passing};
 
 /// Why the journal could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +159,17 @@ impl Journal {
         let connection = store::open(path, clock.as_ref())?;
         let news = Arc::new(watch::Sender::new(()));
         Ok(Self { writer: Arc::new(Writer::start(connection)?), clock, news })
+    }
+
+    /// The same, without a thread of its own and on a disk that fares as `disk` says: for simulations, on tokio's clock.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    #[cfg(any(test, feature = "fault-points"))]
+    pub fn open_here(path: &Path, clock: Arc<dyn Clock>, disk: Disk) -> Result<Self, JournalError> {
+        let connection = store::open(path, clock.as_ref())?;
+        let news = Arc::new(watch::Sender::new(()));
+        Ok(Self { writer: Arc::new(Writer::here(connection, disk)), clock, news })
     }
 
     /// Changes whenever a step of a run was recorded.

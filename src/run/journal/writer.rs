@@ -1,4 +1,5 @@
 //! The one thread that writes to the journal. What waits together is committed together: one sync of the disk for many steps.
+//! A simulation writes without a thread, so that the same seed is the same history ([`Writer::here`]).
 
 use std::fmt;
 use std::sync::mpsc;
@@ -18,8 +19,10 @@ type Reply = Box<dyn FnOnce(Option<String>) + Send>;
 /// Is given no connection where the transaction could not begin.
 type Job = Box<dyn FnOnce(Option<&Connection>) -> Reply + Send>;
 
-pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+pub(super) enum Writer {
+    Thread(mpsc::Sender<Job>),
+    #[cfg(any(test, feature = "fault-points"))]
+    Here(here::Here),
 }
 
 impl fmt::Debug for Writer {
@@ -32,7 +35,12 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, JournalError> {
         let (jobs, inbox) = mpsc::channel();
         thread::Builder::new().name("journal".to_owned()).spawn(move || serve(&connection, &inbox))?;
-        Ok(Self { jobs })
+        Ok(Self::Thread(jobs))
+    }
+
+    #[cfg(any(test, feature = "fault-points"))]
+    pub(super) fn here(connection: Connection, disk: here::Disk) -> Self {
+        Self::Here(here::Here::new(connection, disk))
     }
 
     pub(super) async fn call<T, F>(&self, job: F) -> Result<T, JournalError>
@@ -54,7 +62,11 @@ impl Writer {
                 drop(answer.send(outcome));
             })
         });
-        self.jobs.send(job).map_err(|_| JournalError::Closed)?;
+        match self {
+            Self::Thread(jobs) => jobs.send(job).map_err(|_| JournalError::Closed)?,
+            #[cfg(any(test, feature = "fault-points"))]
+            Self::Here(here) => here.take(job).await,
+        }
         answered.await.map_err(|_| JournalError::Closed)?
     }
 }
@@ -95,4 +107,56 @@ fn commit(connection: &Connection, batch: impl Iterator<Item = Job>) -> (Vec<Rep
         drop(connection.execute_batch("ROLLBACK"));
     }
     (replies, failure)
+}
+
+/// Writing in the task that asks, on a disk that a simulation describes.
+#[cfg(any(test, feature = "fault-points"))]
+pub(super) mod here {
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    use rusqlite::Connection;
+    use tokio::time::sleep;
+
+    use super::{Job, commit};
+
+    /// What one commit meets.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Passing {
+        /// Before it is done.
+        pub before: Duration,
+        /// The disk is full: it is not done.
+        pub full: bool,
+        /// Before the answer to it is heard.
+        pub after: Duration,
+    }
+
+    /// Says what the next commit meets.
+    pub type Disk = Box<dyn Fn() -> Passing + Send + Sync>;
+
+    pub(crate) struct Here {
+        connection: Mutex<Connection>,
+        disk: Disk,
+    }
+
+    impl Here {
+        pub(super) fn new(connection: Connection, disk: Disk) -> Self {
+            Self { connection: Mutex::new(connection), disk }
+        }
+
+        pub(super) async fn take(&self, job: Job) {
+            let passing = (self.disk)();
+            sleep(passing.before).await;
+            let (replies, failure) = if passing.full {
+                (vec![job(None)], Some("database or disk is full".to_owned()))
+            } else {
+                let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+                commit(&connection, std::iter::once(job))
+            };
+            sleep(passing.after).await;
+            for reply in replies {
+                reply(failure.clone());
+            }
+        }
+    }
 }

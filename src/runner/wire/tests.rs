@@ -89,6 +89,12 @@ fn no_secret_is_in_the_debug_text_nor_in_the_size_that_is_told_before_the_grant(
     assert!(envelope().encoded_size().unwrap() < handover.len());
 }
 
+#[test]
+fn a_file_is_packed_with_its_size_so_that_neither_side_takes_memory_for_a_longer_one() {
+    let packed = STANDARD.decode(packed(&sealed(b"echo hello\n")).unwrap().zstd.unwrap()).unwrap();
+    assert_eq!(zstd::zstd_safe::get_frame_content_size(&packed).ok().flatten(), Some(11));
+}
+
 /// Two candidates for `_` make this ambiguous, and so not compile, as soon as the type implements the trait.
 #[test]
 fn an_envelope_and_its_secrets_can_be_neither_serialised_nor_displayed_by_accident() {
