@@ -254,7 +254,7 @@ impl NomadBackend {
             })
             .await?;
             let settled = is_settled(&allocations, &evaluations)
-                && allocations.iter().map(|one| one.modify_time).all(before)
+                && allocations.iter().map(ended_at).all(before)
                 && evaluations.iter().map(|one| one.modify_time).all(before);
             if settled {
                 return Ok(true);
@@ -311,6 +311,14 @@ impl NomadBackend {
         let allocations = self.client.allocations(job, Since::Whenever).await?;
         if is_settled(&allocations, &evaluations) { Ok(()) } else { Err(ClientError::not_over()) }
     }
+}
+
+/// When its tasks had ended, in nanoseconds; the allocation itself is written to once more after that.
+fn ended_at(allocation: &Allocation) -> i64 {
+    let tasks = allocation.task_states.iter().flat_map(|tasks| tasks.values());
+    let ends = tasks.filter_map(|task| task.finished_at.as_deref()?.parse::<Timestamp>().ok());
+    let last = ends.filter(|end| *end > Timestamp::UNIX_EPOCH).max();
+    last.and_then(|end| i64::try_from(end.as_nanosecond()).ok()).unwrap_or(allocation.modify_time)
 }
 
 /// Whether neither the scheduler nor a client has anything left to do for a job that is to stop.
