@@ -1,7 +1,7 @@
 //! Any bytes as an action: never a panic, every finding has its place in the file, nothing shown steers a terminal.
 #![no_main]
 
-use dispatch::action::{parse_action};
+use dispatch::action::parse_action;
 use dispatch::support::diagnostic::Color;
 use dispatch::support::text;
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
 //! The one thread that writes to the journal. What waits together is committed together: one sync of the disk for many steps.
-//! A simulation writes without a thread, so that the same seed is the same history ([`Writer::here`]).
+//! A simulation writes without a thread, so that the same seed is the same history (`Writer::here`).
 
 use std::fmt;
 use std::sync::mpsc;
