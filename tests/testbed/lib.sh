@@ -46,11 +46,13 @@ started() {
 alive() { [[ "$(started "$1")" == "$2" ]]; }
 
 # spawn DIR COMMAND…: starts a server. In a session of its own, since a Ctrl-C at the terminal is for `down` to carry out;
-# with a clean environment, since variables of the person's (proxies, CA bundles, tokens) change what servers do.
+# with a clean environment, since variables of the person's (proxies, CA bundles, tokens) change what servers do; and with a
+# folder of its own for temporary files: a killed Nomad leaves the sockets of its plugins there.
 spawn() {
   local dir=$1
   shift
-  setsid env -i PATH="$PATH" HOME="$dir" LANG=C.UTF-8 TESTBED_SERVER="$dir/" "$@" < /dev/null >> "$dir/log" 2>&1 &
+  mkdir -p "$dir/tmp"
+  setsid env -i PATH="$PATH" HOME="$dir" TMPDIR="$dir/tmp" LANG=C.UTF-8 TESTBED_SERVER="$dir/" "$@" < /dev/null >> "$dir/log" 2>&1 &
   echo "$! $(started $!)" > "$dir/pid"
 }
 
