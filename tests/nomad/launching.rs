@@ -66,6 +66,19 @@ async fn a_dispatch_whose_answer_is_lost_or_a_500_is_one_run() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_server_does_not_know_for_a_moment_after_its_start_ends_no_run() {
+    let world = World::new().await;
+    let proxy = FaultProxy::start(&world.api.address);
+    proxy.spoil(2, DISPATCH, Fault::Refuse(403));
+    proxy.spoil(1, "GET /v1/jobs?*", Fault::Refuse(403));
+    let backend = world.backend_at(&proxy.url(), PLACEMENT);
+    let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
+    assert_eq!(proxy.fired(), 3);
+    assert_eq!(observe(&world.backend(), &handle, &Cursor::default()).await.ended.how, End::Exited(7));
+    assert_eq!((world.children().len(), world.executions()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_launch_that_stays_in_doubt_is_found_and_one_that_never_arrived_is_ruled_out() {
     for (fault, arrives) in [(Fault::LoseAnswer, true), (Fault::DropBefore, false)] {
         let world = World::new().await;

@@ -48,6 +48,24 @@ struct Child {
     purpose: Option<Purpose>,
 }
 
+/// Why a dispatch has not come to a child.
+struct Trouble {
+    prospect: Prospect,
+    /// Whether it is worth asking again at once.
+    may_pass: bool,
+    words: String,
+}
+
+impl Trouble {
+    fn of(error: &ClientError) -> Self {
+        Self { prospect: error.prospect(), may_pass: error.may_pass(), words: chain::words(error) }
+    }
+
+    fn doubt(words: String) -> Self {
+        Self { prospect: Prospect::InDoubt, may_pass: true, words }
+    }
+}
+
 impl NomadBackend {
     /// Looks under every job that a launch may have been made of.
     pub(super) async fn children(&self, key: &LaunchKey) -> Result<Children, BackendError> {
@@ -142,14 +160,14 @@ impl NomadBackend {
         let mut delays = RetryPolicy::QUESTION.delays();
         let mut doubt: Option<String> = None;
         loop {
-            let (prospect, words) = match self.dispatch_and_read_back(key, dispatch).await {
+            let Trouble { prospect, may_pass, words } = match self.dispatch_and_read_back(key, dispatch).await {
                 Ok(child) => return Ok(child),
                 Err(trouble) => trouble,
             };
             if prospect == Prospect::InDoubt {
                 doubt.get_or_insert_with(|| words.clone());
             }
-            match (delays.next().filter(|_| prospect != Prospect::Never), doubt.take()) {
+            match (delays.next().filter(|_| may_pass), doubt.take()) {
                 (Some(delay), before) => {
                     doubt = before;
                     tokio::time::sleep(delay).await;
@@ -161,20 +179,15 @@ impl NomadBackend {
         }
     }
 
-    async fn dispatch_and_read_back(
-        &self,
-        key: &LaunchKey,
-        dispatch: &Dispatch<'_>,
-    ) -> Result<Child, (Prospect, String)> {
-        let words = |error: &ClientError| chain::words(error);
-        let dispatched = self.client.dispatch(dispatch).await.map_err(|error| (error.prospect(), words(&error)))?;
+    async fn dispatch_and_read_back(&self, key: &LaunchKey, dispatch: &Dispatch<'_>) -> Result<Child, Trouble> {
+        let dispatched = self.client.dispatch(dispatch).await.map_err(|error| Trouble::of(&error))?;
         let read = self.client.job(&dispatched.job).await;
         // It has happened: whatever is wrong with reading leaves it in doubt which child there is.
-        match read.map_err(|error| (Prospect::InDoubt, words(&error)))? {
+        match read.map_err(|error| Trouble::doubt(chain::words(&error)))? {
             Some(job) if job.dispatch_idempotency_token == dispatch.token => {
                 Ok(Child { purpose: purpose(&job.id, key), id: job.id })
             }
-            _ => Err((Prospect::InDoubt, format!("Nomad answered {}, which does not exist", dispatched.job))),
+            _ => Err(Trouble::doubt(format!("Nomad answered {}, which does not exist", dispatched.job))),
         }
     }
 

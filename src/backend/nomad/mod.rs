@@ -225,7 +225,7 @@ where
     let mut delays = policy.delays();
     loop {
         match (ask().await, delays.next()) {
-            (Err(error), Some(delay)) if error.prospect() != Prospect::Never => {
+            (Err(error), Some(delay)) if error.may_pass() => {
                 tracing::debug!(%error, "asking again");
                 tokio::time::sleep(delay).await;
             }

@@ -141,6 +141,12 @@ impl ClientError {
         Self::Busy { call, said: "it is not over".to_owned() }
     }
 
+    /// Whether it may be otherwise in a moment. A server that has just started answers 403 to a valid token until it has caught up
+    /// with the others (seen on 1.11.3).
+    pub fn may_pass(&self) -> bool {
+        self.prospect() != Prospect::Never || matches!(self, Self::Denied { .. })
+    }
+
     /// What asking again would come to.
     pub fn prospect(&self) -> Prospect {
         match self {
