@@ -76,7 +76,7 @@ fn opened(runs: &std::path::Path) -> std::io::Result<LocalBackend> {
 
 /// Packs the mirror, which only one process may write to: never beside a running dispatcher.
 async fn tidy(config: &Config, view: &mut GcView) {
-    let Ok(_lock) = StateLock::take(&config.state_dir, &format!("`dispatch gc`, process {}", std::process::id()))
+    let Ok(_lock) = StateLock::take_now(&config.state_dir, &format!("`dispatch gc`, process {}", std::process::id()))
     else {
         view.mirror = Some("in_use".to_owned());
         return;

@@ -91,7 +91,7 @@ pub async fn sweep_adhoc(
             continue;
         }
         // Whoever holds it looks after the run.
-        let Ok(_lock) = StateLock::take(&folder, &format!("`dispatch gc`, process {}", std::process::id())) else {
+        let Ok(_lock) = StateLock::take_now(&folder, &format!("`dispatch gc`, process {}", std::process::id())) else {
             continue;
         };
         let bytes = size(&folder).unwrap_or(0);

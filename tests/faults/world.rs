@@ -189,6 +189,7 @@ impl World {
         for _ in 0..5 {
             let ended = self.call("once", &[]);
             assert!(ended.status.code().is_some_and(|code| code != 4), "{}", ended.said);
+            assert!(self.path("state/journal.db").exists(), "{:?}: {}", ended.status, ended.said);
             let events = self.events();
             if events == before {
                 return;
