@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use super::args::{Globals, Verb};
@@ -97,8 +98,8 @@ impl Invocation {
     }
 }
 
-/// Runs `work` to its end on a runtime of its own; Ctrl-C ends it with [`Kind::Interrupted`]. For all verbs but `run`, which
-/// handles its signals itself.
+/// Runs `work` to its end on a runtime of its own; Ctrl-C and SIGTERM end it with [`Kind::Interrupted`], so that what it keeps in
+/// temporary folders is removed. For all verbs but `run`, which handles its signals itself.
 ///
 /// # Errors
 /// Those of `work`, an interruption, or no runtime.
@@ -108,10 +109,13 @@ pub fn interruptible<T>(work: impl Future<Output = Result<T, CliError>>) -> Resu
         .build()
         .map_err(|error| CliError::new(Kind::Failed, "cannot start the runtime").caused_by(&error))?;
     runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())
+            .map_err(|error| CliError::new(Kind::Failed, "cannot listen for signals").caused_by(&error))?;
         tokio::select! {
-            // First, so that the signal is listened for before the work has any effect.
+            // First, so that the signals are listened for before the work has any effect.
             biased;
             _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, "interrupted")),
+            _ = terminate.recv() => Err(CliError::new(Kind::Interrupted, "interrupted")),
             done = work => done,
         }
     })

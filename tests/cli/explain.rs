@@ -1,8 +1,13 @@
 //! `explain`, `plan` and `once --dry-run`: what would be decided and launched, and nothing of it done.
 
 use std::fs;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ops_world::{OpsWorld, action, assert_settled_snapshot};
+use crate::world::World;
 
 const TAGGED: &str = "params = { tag = \"v1\" }\n";
 
@@ -161,4 +166,26 @@ fn a_dry_round_plans_what_is_open_and_runs_nothing() {
     let plans: Vec<_> = json["data"]["plans"].as_array().unwrap().iter().map(|plan| &plan["action"]).collect();
     assert_eq!(plans, ["echo-2"]);
     assert!(!world.ops.remote_git(&["ls-tree", "-r", "--name-only", "main"]).contains("echo-2.result"));
+}
+
+#[test]
+fn one_that_is_told_to_end_while_it_waits_for_the_ops_repo_leaves_no_scratch_behind() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let remote = format!("http://{}/ops.git", server.local_addr().unwrap());
+    let world = World::configured(&format!("state_dir = \"state\"\nops.remote = \"{remote}\"\n"));
+    for signal in [Signal::TERM, Signal::INT] {
+        let scratch = world.path("scratch");
+        fs::create_dir_all(&scratch).unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let mut command = world.command("explain deploy-1");
+        command.env("TMPDIR", &scratch).env("PATH", path).stderr(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It asks, and is not answered.
+        let asked = server.accept().unwrap();
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 1);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal:?}");
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "{signal:?}");
+        drop(asked);
+    }
 }
