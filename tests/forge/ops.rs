@@ -288,6 +288,8 @@ impl Ops {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
         command.args(line.split_whitespace()).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap());
+        // What is killed leaves its scratch where the test's folder goes with it.
+        command.env("TMPDIR", self.folder.path());
         command
     }
 

@@ -66,6 +66,8 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("HOME", self.folder.path()).env("PATH", std::env::var_os("PATH").unwrap());
+        // What is killed leaves its scratch where the test's folder goes with it.
+        command.env("TMPDIR", self.folder.path());
         command.env("DISPATCHER", &self.dispatcher.api.token).env("TELLER", &user.api.token).env("HOOK", SECRET);
         command
     }
