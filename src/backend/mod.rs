@@ -116,6 +116,8 @@ pub enum End {
     OutOfMemory,
     /// It provably never started.
     NotStarted,
+    /// It was ended from outside, and its exit code was lost on the way.
+    Killed,
     /// It is over, and its exit code cannot be learned.
     Unknown,
 }

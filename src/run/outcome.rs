@@ -127,7 +127,7 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
             Some(137),
             detail.unwrap_or_else(|| "the kernel ended it for its memory".to_owned()),
         ),
-        End::Signalled(signal) => stopped(stop, 128 + signal).unwrap_or_else(|| {
+        End::Signalled(signal) => stopped(stop, Some(128 + signal)).unwrap_or_else(|| {
             let words = detail.unwrap_or_else(|| format!("signal {signal} ended the runner"));
             Meaning::new(ResultState::Failed, Reason::Signalled, Some(128 + signal), words)
                 .or_stopped_elsewhere(ended, stop)
@@ -140,6 +140,7 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
             },
             stopped_before,
         ),
+        End::Killed => killed(ended, stop),
         End::Unknown => Meaning::new(
             ResultState::Lost,
             ended.reason.unwrap_or(Reason::ExitUnknown),
@@ -147,6 +148,16 @@ fn ended_meaning(ended: &Ended, stop: Option<StopCause>, told: &Told) -> Meaning
             detail.unwrap_or_else(|| "it is over, and its exit code cannot be learned".to_owned()),
         ),
     }
+}
+
+/// It was ended by us, past us, or by nobody knows whom, and its exit code is lost.
+fn killed(ended: &Ended, stop: Option<StopCause>) -> Meaning {
+    let words =
+        ended.detail.clone().unwrap_or_else(|| "it was ended from outside, and its exit code is lost".to_owned());
+    stopped(stop, None).unwrap_or_else(|| match ended.reason {
+        Some(reason) => Meaning::new(ResultState::Cancelled, reason, None, words),
+        None => Meaning::new(ResultState::Lost, Reason::ExitUnknown, None, words),
+    })
 }
 
 /// A wrapping that is gone before its time, of a run that ended before its runner can have opened it: somebody else has the grant.
@@ -164,7 +175,7 @@ fn intercepted(ended: &Ended, told: &Told) -> Option<Meaning> {
         End::Signalled(signal) => Some(128 + signal),
         End::OutOfMemory => Some(137),
         End::NotStarted => None,
-        End::Exited(_) | End::Unknown => return None,
+        End::Exited(_) | End::Killed | End::Unknown => return None,
     };
     if told.wrapping != Some(Fate::Gone) || told.opened || told.starts > 0 {
         return None;
@@ -198,7 +209,7 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
         let words = "it was ended at its time limit".to_owned();
         return Meaning::new(ResultState::TimedOut, Reason::TimedOut, Some(code), words);
     }
-    stopped(stop, code).unwrap_or_else(|| {
+    stopped(stop, Some(code)).unwrap_or_else(|| {
         if let 129..=192 = code
             && told.signalled
         {
@@ -223,14 +234,15 @@ fn turned_away(code: i32, told: &Told) -> Meaning {
     Meaning::new(ResultState::Lost, Reason::FenceLost, None, words)
 }
 
-/// What an end with `code` means when we had asked for one.
-fn stopped(stop: Option<StopCause>, code: i32) -> Option<Meaning> {
+/// What an end with `code`, where that is known, means when we had asked for one.
+fn stopped(stop: Option<StopCause>, code: Option<i32>) -> Option<Meaning> {
     let (state, reason, words) = match stop? {
         StopCause::Operator => (ResultState::Cancelled, Reason::CancelledByOperator, "a person cancelled it"),
         StopCause::Removed => (ResultState::Cancelled, Reason::RemovedBeforeLaunch, "its file was removed"),
         StopCause::Timeout => (ResultState::TimedOut, Reason::TimedOut, "it was ended at its time limit"),
     };
-    Some(Meaning::new(state, reason, Some(code), format!("{words}; it has stopped, with exit code {code}")))
+    let how = code.map_or("and its exit code is lost".to_owned(), |code| format!("with exit code {code}"));
+    Some(Meaning::new(state, reason, code, format!("{words}; it has stopped, {how}")))
 }
 
 /// The runner's own stops before the formula began (70-runner).

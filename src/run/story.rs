@@ -72,6 +72,7 @@ fn ended(ended: &Ended) -> String {
         End::Signalled(signal) => format!("ended by signal {signal}"),
         End::OutOfMemory => "ended by the kernel for its memory".to_owned(),
         End::NotStarted => "never began".to_owned(),
+        End::Killed => "ended from outside".to_owned(),
         End::Unknown => "over, and how cannot be learned".to_owned(),
     };
     ended.detail.as_ref().map_or(words.clone(), |detail| format!("{words}: {detail}"))

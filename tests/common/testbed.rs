@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::{
     api::{Answer, Api},
     forge::{Permission, Repository, User},
-    nomad::Namespace,
+    nomad::{Namespace, exit_code_is_lost},
     private::{Kind, PrivateServer, is_alive, processes_naming},
 };
 

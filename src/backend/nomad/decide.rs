@@ -273,13 +273,18 @@ fn ended(execution: &Execution<'_>, evaluations: &[Evaluation]) -> Fate {
         let words = format!("its process on {} was lost, and with it the exit code", allocation.node_name);
         return Fate::new(End::Unknown, Reason::ExitUnknown, words);
     };
-    let (how, detail) = exit(end);
+    let (how, detail) = match (exit(end), execution.ending) {
+        // It has ended all the same. Under raw_exec the client may end its executor before it has asked that for the code.
+        ((End::Unknown, detail), Ending::Killed | Ending::Restarted) => (End::Killed, detail),
+        (other, _) => other,
+    };
     // Of a run that ended by itself while it was being stopped, no `Killing` stands before the end.
     let stopped = execution.ending == Ending::Killed && allocation.desired_status != "run";
     let (reason, detail) = match (execution.ending, how) {
         (Ending::Killed, _) if stopped => {
             let (reason, words) = why_stopped(allocation, evaluations);
-            (Some(reason), Some(format!("Nomad ended it{words}")))
+            let lost = detail.filter(|_| how == End::Killed).map(|words| format!("; {words}")).unwrap_or_default();
+            (Some(reason), Some(format!("Nomad ended it{words}{lost}")))
         }
         (Ending::Restarted, _) => {
             (Some(Reason::StoppedInNomad), Some("it was ended because somebody restarted its task in Nomad".to_owned()))

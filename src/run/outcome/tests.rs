@@ -99,6 +99,18 @@ fn an_exit_that_cannot_be_learned_is_null_and_125() {
 }
 
 #[test]
+fn a_run_that_was_ended_from_outside_is_no_success_and_no_riddle_when_its_exit_code_is_lost() {
+    let Finish::Ended(mut killed) = ended(End::Killed) else { unreachable!() };
+    let of = |killed: &Ended, stop| meaning(&Finish::Ended(killed.clone()), stop, &BEGUN);
+    let asked = of(&killed, Some(StopCause::Timeout));
+    assert_eq!((asked.state, asked.exit, asked.exit_code()), (ResultState::TimedOut, None, 125));
+    assert_eq!(asked.message, "it was ended at its time limit; it has stopped, and its exit code is lost");
+    assert_eq!(of(&killed, None).state, ResultState::Lost);
+    killed.reason = Some(Reason::Drained);
+    assert_eq!((of(&killed, None).state, of(&killed, None).reason), (ResultState::Cancelled, Reason::Drained));
+}
+
+#[test]
 fn a_wrapping_that_is_gone_before_its_time_without_the_runners_word_was_intercepted() {
     let gone = Told { wrapping: Some(Fate::Gone), ..Told::default() };
     for how in [End::NotStarted, End::Signalled(9), End::OutOfMemory, End::Exited(64), End::Exited(67)] {
@@ -134,6 +146,7 @@ fn any_end() -> impl Strategy<Value = End> {
         (1..65).prop_map(End::Signalled),
         Just(End::OutOfMemory),
         Just(End::NotStarted),
+        Just(End::Killed),
         Just(End::Unknown)
     ]
 }

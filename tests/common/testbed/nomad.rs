@@ -58,3 +58,10 @@ impl Drop for Namespace {
         }
     }
 }
+
+/// Whether the client lost the exit code of the first execution that ended here: under `raw_exec` one that ends a task may end
+/// its executor before it has asked that for the code.
+pub(crate) fn exit_code_is_lost(allocation: &Value) -> bool {
+    let events = allocation["TaskStates"]["runner"]["Events"].as_array();
+    events.into_iter().flatten().find(|event| event["Type"] == "Terminated").is_some_and(|end| end["ExitCode"] == -1)
+}

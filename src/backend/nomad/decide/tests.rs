@@ -75,6 +75,9 @@ fn complete_is_no_success_of_a_run_that_was_deregistered() {
 #[test]
 fn a_drain_is_told_from_other_stops() {
     assert_eq!(ending("drained"), (End::Exited(9), Some(Reason::Drained)));
+    assert_eq!(ending("drained_code_lost"), (End::Killed, Some(Reason::Drained)));
+    let words = fate("drained_code_lost").detail.unwrap();
+    assert_eq!(words, "Nomad ended it (alloc is being migrated); the client lost sight of its exit code");
 }
 
 #[test]
