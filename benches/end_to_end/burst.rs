@@ -8,7 +8,7 @@ use crate::pickup::between;
 use crate::process::{Used, float, memory};
 use crate::repo::{action, run};
 use crate::table::{Goal, Row};
-use crate::world::{Setup, World};
+use crate::world::{Service, Setup, World};
 
 /// Ten actions of one second each.
 pub(crate) fn ten(effort: Effort) -> Vec<Row> {
@@ -50,27 +50,38 @@ fn many(count: u32, concurrent: u32) -> Vec<Row> {
     let world = World::new();
     let mut service = world.serve(Setup { concurrent, ..Setup::default() }, "");
     service.wait_looked();
+    let files: Vec<_> = (0..count).map(|number| action(&format!("many-{number}"), "quick", "[]")).collect();
+    whole(&world, &mut service, &files, &format!("{count} actions, {concurrent} at once"), Goal::None)
+}
+
+/// Lands `files`, actions whose ids begin with `many-`, and waits for all of their results.
+pub(crate) fn whole(
+    world: &World,
+    service: &mut Service,
+    files: &[(String, String)],
+    what: &str,
+    rate_goal: Goal,
+) -> Vec<Row> {
+    let count = u32::try_from(files.len()).unwrap();
     let before = Used::by(service.pid());
-    let landed = world.repo.land_actions("many", count, "quick");
+    let landed = world.repo.land(files);
     let commits = world.repo.commits();
     service.wait_published(count);
     let used = Used::by(service.pid()).since(before);
     let events = service.events("many-");
     let of = |kind: &str| events.iter().filter(|event| event.kind == kind).map(|event| event.at).collect::<Vec<_>>();
     let (starts, published) = (of("start"), of("publish"));
-    let (first, last) = (starts.iter().min().unwrap(), starts.iter().max().unwrap());
-    let rate = float(starts.len().try_into().unwrap()) / (between(*first, *last) / 1000.0);
-    let whole = between(landed, *published.iter().max().unwrap()) / 1000.0;
+    let (first, latest) = (starts.iter().min().unwrap(), starts.iter().max().unwrap());
+    let rate = float(starts.len().try_into().unwrap()) / (between(*first, *latest) / 1000.0);
+    let last = between(landed, *published.iter().max().unwrap()) / 1000.0;
     let admitted = between(landed, *of("admit").iter().max().unwrap()) / 1000.0;
     let each = |ms: f64| ms / f64::from(count);
     let (resident, most) = memory(service.pid());
-    let row = |what: &str, unit, value| {
-        Row::new(format!("{count} actions, {concurrent} at once: {what}"), unit, Goal::None, vec![value])
-    };
+    let row = |part: &str, unit, value| Row::new(format!("{what}: {part}"), unit, Goal::None, vec![value]);
     vec![
-        row("launches a second", "/s", rate),
+        Row::new(format!("{what}: launches a second"), "/s", rate_goal, vec![rate]),
         row("land → all admitted", "s", admitted),
-        row("land → last result on the branch", "s", whole),
+        row("land → last result on the branch", "s", last),
         row("result commits", "", float(world.repo.commits() - commits)),
         row("processor time of the dispatcher, each", "ms", each(used.own_ms)),
         row("processor time of what it starts, each", "ms", each(used.children_ms)),

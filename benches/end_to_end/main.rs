@@ -5,7 +5,8 @@
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
-//! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`], [`vault`], [`nomad`] and [`forge`].
+//! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`], [`vault`], [`nomad`],
+//! [`nomad_burst`] and [`forge`].
 
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@ mod git_http;
 mod grants;
 mod idle;
 mod nomad;
+mod nomad_burst;
 mod pickup;
 mod process;
 mod repo;
@@ -66,7 +68,7 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 11] = [
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),
@@ -76,6 +78,7 @@ const SCENARIOS: [Scenario; 10] = [
     ("grants", grants::measure),
     ("vault", vault::measure),
     ("nomad", nomad::measure),
+    ("burst", nomad_burst::measure),
     ("forge", forge::measure),
 ];
 

@@ -36,16 +36,9 @@ struct Taken {
 
 /// The dispatcher and a hand, by turns.
 pub(crate) fn measure(effort: Effort) -> Vec<Row> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let (Some(_), Some(address), Some(token)) =
-        (variable("DISPATCH_TESTBED"), variable("NOMAD_ADDR"), variable("NOMAD_TOKEN"))
-    else {
-        eprintln!("no testbed is up, so nothing is said of Nomad");
-        return Vec::new();
-    };
+    let Some(api) = Api::of_testbed("bench") else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = World::new();
-    let api = Api::new(&address, &token);
     runtime.block_on(api.make_namespace());
     let config = config(world.path(), &api);
     register(world.path(), &config);
@@ -83,7 +76,8 @@ fn rows(ours: &[Taken], theirs: &[Taken]) -> Vec<Row> {
     parts.into_iter().flat_map(three).collect()
 }
 
-fn config(folder: &Path, api: &Api) -> String {
+/// What a dispatcher is told of Nomad; its token goes to a file of this folder.
+pub(crate) fn config(folder: &Path, api: &Api) -> String {
     let token = folder.join("nomad-token");
     fs::write(&token, &api.token).unwrap();
     format!(
@@ -96,7 +90,8 @@ fn config(folder: &Path, api: &Api) -> String {
     )
 }
 
-fn register(folder: &Path, config: &str) {
+/// Registers the jobs.
+pub(crate) fn register(folder: &Path, config: &str) {
     let file = folder.join("register.toml");
     fs::write(&file, format!("[ops]\nremote = '/nowhere/ops.git'\n{config}")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
@@ -121,7 +116,7 @@ fn dispatched(world: &World, service: &mut Service, number: u32) -> Taken {
 }
 
 /// Bare calls to Nomad, in a namespace of the bench's own.
-struct Api {
+pub(crate) struct Api {
     http: reqwest::Client,
     address: String,
     token: String,
@@ -129,14 +124,18 @@ struct Api {
 }
 
 impl Api {
-    fn new(address: &str, token: &str) -> Self {
+    /// To the testbed's server, in a namespace whose name begins with `stem`.
+    pub(crate) fn of_testbed(stem: &str) -> Option<Self> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let found =
+            variable("DISPATCH_TESTBED").and_then(|_| Some((variable("NOMAD_ADDR")?, variable("NOMAD_TOKEN")?)));
+        let Some((address, token)) = found else {
+            eprintln!("no testbed is up, so nothing is said of Nomad");
+            return None;
+        };
         let times = Times { connect: Duration::from_secs(5), request: Duration::from_secs(90) };
-        Self {
-            http: http::client(address, times, None).unwrap(),
-            address: address.to_owned(),
-            token: token.to_owned(),
-            namespace: format!("bench-{}", std::process::id()),
-        }
+        let http = http::client(&address, times, None).unwrap();
+        Some(Self { http, address, token, namespace: format!("{stem}-{}", std::process::id()) })
     }
 
     /// The answer's text, and the index that it holds at.
@@ -160,13 +159,13 @@ impl Api {
         (serde_json::from_str(&text).unwrap(), index)
     }
 
-    async fn make_namespace(&self) {
+    pub(crate) async fn make_namespace(&self) {
         let body = json!({ "Name": self.namespace });
         self.ask(Method::PUT, &format!("/v1/namespace/{}", self.namespace), Some(body)).await;
     }
 
     /// Stops what was registered; the namespace stays as long as Nomad keeps its dead jobs.
-    async fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.ask(Method::DELETE, "/v1/job/vault-runner", None).await;
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// Its mean not more than this: where the goal itself is an average.
     AverageAtMost(f64),
+    /// Its median not less than this.
+    AtLeast(f64),
     /// There is none; the number explains another one.
     None,
 }
@@ -50,6 +52,7 @@ impl Row {
         match self.goal {
             Goal::AtMost(most) => Some(self.median() <= most),
             Goal::AverageAtMost(most) => Some(self.mean() <= most),
+            Goal::AtLeast(least) => Some(self.median() >= least),
             Goal::None => None,
         }
     }
@@ -58,6 +61,7 @@ impl Row {
         match self.goal {
             Goal::AtMost(most) => format!("≤ {} {}", number(most), self.unit),
             Goal::AverageAtMost(most) => format!("≤ {} {} on average", number(most), self.unit),
+            Goal::AtLeast(least) => format!("≥ {} {}", number(least), self.unit),
             Goal::None => String::new(),
         }
     }
@@ -80,6 +84,7 @@ impl Row {
         let (bound, value) = match self.goal {
             Goal::AtMost(value) => ("at_most", Some(value)),
             Goal::AverageAtMost(value) => ("average_at_most", Some(value)),
+            Goal::AtLeast(value) => ("at_least", Some(value)),
             Goal::None => ("none", None),
         };
         json!({

@@ -16,24 +16,19 @@ use serde_json::{Value, json};
 use crate::Effort;
 use crate::table::{Goal, Row};
 
-const SECRET: &str = "DISPATCH_BENCH_TOKEN";
+/// Granted in every scenario with Vault.
+pub(crate) const SECRET: &str = "DISPATCH_BENCH_TOKEN";
 /// So many grants are made at the same time for the second row.
 const AT_ONCE: usize = 16;
 
 /// One after the other, then many at once; each is revoked afterwards, outside of what is measured.
 pub(crate) fn measure(effort: Effort) -> Vec<Row> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let (Some(_), Some(address), Some(root)) =
-        (variable("DISPATCH_TESTBED"), variable("VAULT_ADDR"), variable("VAULT_TOKEN"))
-    else {
-        eprintln!("no testbed is up, so nothing is said of Vault");
-        return Vec::new();
-    };
+    let Some((address, root)) = server() else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    apply(folder.path(), &address, &root);
     runtime.block_on(async {
-        let provider = Arc::new(provider(folder.path(), &address, &root).await);
+        let settings = prepare(folder.path(), &address, &root).await;
+        let provider = Arc::new(VaultProvider::open(&settings).unwrap());
         let mut each = Vec::new();
         for _ in 0..effort.of(20, 200) {
             each.push(grant(&provider).await.as_secs_f64() * 1000.0);
@@ -49,6 +44,16 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     })
 }
 
+/// The address of the testbed's server and its root token.
+pub(crate) fn server() -> Option<(String, String)> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let found = variable("DISPATCH_TESTBED").and_then(|_| Some((variable("VAULT_ADDR")?, variable("VAULT_TOKEN")?)));
+    if found.is_none() {
+        eprintln!("no testbed is up, so nothing is said of Vault");
+    }
+    found
+}
+
 fn apply(folder: &Path, address: &str, root: &str) {
     let config = format!(
         "state_dir = 'state'\n[ops]\nremote = '/nowhere/ops.git'\n[secrets]\nallow = ['{SECRET}']\n\
@@ -61,7 +66,9 @@ fn apply(folder: &Path, address: &str, root: &str) {
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
 }
 
-async fn provider(folder: &Path, address: &str, root: &str) -> VaultProvider {
+/// Policies, roles, [`SECRET`], and a dispatcher's token in a file of this folder; answers the settings for it.
+pub(crate) async fn prepare(folder: &Path, address: &str, root: &str) -> Configured {
+    apply(folder, address, root);
     let token = folder.join("token");
     let settings: Configured = serde_json::from_value(json!({ "address": address, "token_file": token })).unwrap();
     let root = Token::new(&SecretString::from(root)).unwrap();
@@ -72,7 +79,7 @@ async fn provider(folder: &Path, address: &str, root: &str) -> VaultProvider {
     let made = write("auth/token/create", body).await.auth.unwrap();
 
     fs::write(&token, made.client_token.secret().expose_secret()).unwrap();
-    VaultProvider::open(&settings).unwrap()
+    settings
 }
 
 /// How long one grant takes.

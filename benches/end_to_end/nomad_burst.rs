@@ -1,0 +1,41 @@
+//! Many approved actions that land together and run in Nomad, each with a grant from Vault: against the testbed's servers, where they
+//! are up (`tests/testbed/up`); without them there are no rows.
+
+use crate::Effort;
+use crate::burst;
+use crate::nomad::{Api, config, register};
+use crate::repo::action;
+use crate::table::{Goal, Row};
+use crate::vault::{self, SECRET};
+use crate::world::{Setup, World};
+
+/// Launches a second that Nomad accepts, grants and journal included (50-lifecycle).
+const GOAL: f64 = 100.0;
+
+/// A thousand actions, all of which may be under way at once.
+pub(crate) fn measure(effort: Effort) -> Vec<Row> {
+    let (Some(api), Some((address, root))) = (Api::of_testbed("burst"), vault::server()) else { return Vec::new() };
+    let count = effort.of(100, 1000);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = World::new();
+    runtime.block_on(async {
+        api.make_namespace().await;
+        vault::prepare(world.path(), &address, &root).await;
+    });
+    let nomad = config(world.path(), &api);
+    register(world.path(), &nomad);
+    let token = world.path().join("token");
+    let secrets = format!(
+        "[secrets]\nallow = [\"{SECRET}\"]\n[secrets.vault]\naddress = \"{address}\"\ntoken_file = \"{}\"\n",
+        token.display()
+    );
+    let mut service = world.serve(Setup { concurrent: count, ..Setup::default() }, &format!("{nomad}{secrets}"));
+    service.wait_looked();
+    let named = format!("[\"{SECRET}\"]");
+    let files: Vec<_> = (0..count).map(|number| action(&format!("many-{number}"), "quick", &named)).collect();
+    let what = format!("{count} actions in Nomad, each with a grant");
+    let rows = burst::whole(&world, &mut service, &files, &what, Goal::AtLeast(GOAL));
+    drop(service);
+    runtime.block_on(api.end());
+    rows
+}
