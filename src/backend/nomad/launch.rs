@@ -72,7 +72,7 @@ impl NomadBackend {
         let mut found = Children::default();
         for job in self.variants() {
             let prefix = names::children(&job, key);
-            for child in question(|| self.client.jobs(&prefix)).await? {
+            for child in question(|| self.urgent.jobs(&prefix)).await? {
                 let whole = child.meta.as_ref().and_then(|meta| meta.get(META_KEY));
                 match purpose(&child.id, key).filter(|_| whole.is_some_and(|whole| whole == key.as_str())) {
                     Some(Purpose::Run(_)) => found.run = Some(Place { key: key.clone(), job: child.id }),
@@ -180,8 +180,8 @@ impl NomadBackend {
     }
 
     async fn dispatch_and_read_back(&self, key: &LaunchKey, dispatch: &Dispatch<'_>) -> Result<Child, Trouble> {
-        let dispatched = self.client.dispatch(dispatch).await.map_err(|error| Trouble::of(&error))?;
-        let read = self.client.job(&dispatched.job).await;
+        let dispatched = self.urgent.dispatch(dispatch).await.map_err(|error| Trouble::of(&error))?;
+        let read = self.urgent.job(&dispatched.job).await;
         // It has happened: whatever is wrong with reading leaves it in doubt which child there is.
         match read.map_err(|error| Trouble::doubt(chain::words(&error)))? {
             Some(job) if job.dispatch_idempotency_token == dispatch.token => {

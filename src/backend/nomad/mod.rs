@@ -65,6 +65,8 @@ pub struct NomadSettings {
 #[derive(Debug)]
 pub struct NomadBackend {
     client: Client,
+    /// For launches and cancellations.
+    urgent: Client,
     settings: NomadSettings,
     /// The age recipient to which payloads are encrypted; none: whoever may read jobs reads them.
     recipient: Option<String>,
@@ -95,7 +97,7 @@ impl NomadBackend {
     pub fn new(client: Client, settings: NomadSettings) -> Self {
         let watch = Watch::new(client.clone());
         let (turns, tidemark) = (Turns::default(), tokio::sync::Mutex::default());
-        Self { client, settings, recipient: None, watch, turns, tidemark }
+        Self { urgent: client.urgent(), client, settings, recipient: None, watch, turns, tidemark }
     }
 
     /// The same, with payloads encrypted to this age recipient (`age1…`).
@@ -158,7 +160,7 @@ impl Backend for NomadBackend {
 
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
         let place = Place::of(handle)?;
-        question(|| self.client.deregister(&place.job)).await.map(drop)
+        question(|| self.urgent.deregister(&place.job)).await.map(drop)
     }
 
     /// Marks the child as done with, by deregistering it. It stays where it is until Nomad collects it: a purge would forget its token.

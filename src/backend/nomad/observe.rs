@@ -139,20 +139,26 @@ impl Run<'_> {
         }
     }
 
-    /// Reads how the run stands. What was known of a job that is gone since stays.
+    /// Reads how the run stands. What was known of a job that is gone since stays; while all is as the server wants it to be, the job is
+    /// the one that it was.
     async fn look(&mut self, hint: Hint) -> Result<(), BackendError> {
         let client = &self.backend.client;
         let id = &self.place.job;
+        let known = self.seen.job.as_ref().is_some_and(|job| !job.stop);
         let read = || async {
             let allocations = client.allocations(id, hint.allocations).await?;
             let unexplained = allocations.is_empty() || allocations.iter().any(|one| one.desired_status != "run");
             let evaluations = if unexplained { client.evaluations(id, hint.evaluations).await? } else { Vec::new() };
-            let job = client.job(id).await?;
-            Ok::<Look, ClientError>(Look { job, allocations, evaluations })
+            let job = if known && !unexplained { None } else { Some(client.job(id).await?) };
+            Ok::<_, ClientError>((allocations, evaluations, job))
         };
-        let look = persist(RetryPolicy::FOLLOW, read).await.map_err(|error| plainly(&error))?;
-        let allocations = std::mem::take(&mut self.seen.allocations);
-        self.seen = if look.job.is_none() && look.allocations.is_empty() { Look { allocations, ..look } } else { look };
+        let read = persist(RetryPolicy::FOLLOW, read).await.map_err(|error| plainly(&error))?;
+        let (allocations, evaluations, job) = read;
+        let job = job.unwrap_or_else(|| self.seen.job.take());
+        if job.is_some() || !allocations.is_empty() {
+            self.seen.allocations = allocations;
+        }
+        (self.seen.job, self.seen.evaluations) = (job, evaluations);
         Ok(())
     }
 

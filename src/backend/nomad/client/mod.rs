@@ -47,12 +47,15 @@ const CATCHES_UP: Duration = Duration::from_secs(5);
 /// How long a stream or a followed log is kept open at the most; then it is opened again, with a fresh token.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Requests at once to one server, streams and followed logs among them. With the connections that the pool keeps for the next
-/// request this stays below ten (the server's own limit is 100 for each client address, and then 429).
+/// Requests at once to one server, streams and followed logs among them. With those of [`URGENT`], and the connections that the pool
+/// keeps for the next request, this stays below ten (the server's own limit is 100 for each client address, and then 429).
 pub const AT_ONCE: usize = 5;
 
+/// Requests besides, for what must not wait behind a thousand runs that are looked at: launches and cancellations.
+pub const URGENT: usize = 2;
+
 /// Idle connections that are kept.
-const IDLE: usize = 1;
+const IDLE: usize = 2;
 
 /// Where the server is and who calls it.
 #[derive(Debug, Clone, Default)]
@@ -77,13 +80,17 @@ pub struct ClientSettings {
 
 /// A client of one server. Clones share its connections.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    /// How many requests there may be at once of those that wait for each other.
+    room: Arc<Semaphore>,
+}
 
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
     settings: ClientSettings,
-    room: Arc<Semaphore>,
+    urgent: Arc<Semaphore>,
 }
 
 impl Client {
@@ -93,25 +100,33 @@ impl Client {
     /// [`ConnectError`]: an address, certificate or key that cannot be used.
     pub fn new(settings: ClientSettings) -> Result<Self, ConnectError> {
         let connection = Connection::new(&settings)?;
-        Ok(Self(Arc::new(Inner { connection, settings, room: Arc::new(Semaphore::new(AT_ONCE)) })))
+        let urgent = Arc::new(Semaphore::new(URGENT));
+        let inner = Arc::new(Inner { connection, settings, urgent });
+        Ok(Self { inner, room: Arc::new(Semaphore::new(AT_ONCE)) })
+    }
+
+    /// The same, for requests that wait for no others than their like.
+    #[must_use]
+    pub fn urgent(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), room: Arc::clone(&self.inner.urgent) }
     }
 
     /// The namespace of every call.
     pub fn namespace(&self) -> &str {
-        &self.0.settings.namespace
+        &self.inner.settings.namespace
     }
 
     /// The address, for messages.
     pub fn address(&self) -> &str {
-        &self.0.settings.address
+        &self.inner.settings.address
     }
 
     fn request(&self, method: Method, path: &str) -> Request {
-        let settings = &self.0.settings;
+        let settings = &self.inner.settings;
         let mut query = BTreeMap::from([("namespace", settings.namespace.clone())]);
         query.extend(settings.region.clone().map(|region| ("region", region)));
-        let url = format!("{}/v1/{path}", self.0.connection.base);
-        Request { builder: self.0.connection.http.request(method, url), query, timeout: REQUEST_TIMEOUT }
+        let url = format!("{}/v1/{path}", self.inner.connection.base);
+        Request { builder: self.inner.connection.http.request(method, url), query, timeout: REQUEST_TIMEOUT }
     }
 
     fn get(&self, path: &str) -> Request {
@@ -131,9 +146,9 @@ impl Client {
         request: Request,
         soon: Duration,
     ) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
-        let room = Arc::clone(&self.0.room).acquire_owned().await;
+        let room = Arc::clone(&self.room).acquire_owned().await;
         let room = room.map_err(|_| ClientError::NotSent { call, detail: "the client is shut".to_owned() })?;
-        let token = self.0.settings.token.read().map_err(|source| ClientError::Token { call, source })?;
+        let token = self.inner.settings.token.read().map_err(|source| ClientError::Token { call, source })?;
         let mut builder = request.builder.query(&request.query).timeout(request.timeout);
         if let Some(token) = token {
             let mut value = reqwest::header::HeaderValue::from_str(token.expose_secret())
