@@ -164,6 +164,13 @@ impl Api {
         self.ask(Method::PUT, &format!("/v1/namespace/{}", self.namespace), Some(body)).await;
     }
 
+    /// Dispatches a run of [`FORMULA`] for this action; answers the child.
+    pub(crate) async fn dispatch(&self, id: &str, action: &str) -> String {
+        let body = json!({ "Meta": { "run_id": format!("{id}@1") }, "Payload": payload(id, action) });
+        let (answer, _) = self.json(Method::PUT, "/v1/job/vault-runner/dispatch", Some(body)).await;
+        answer["DispatchedJobID"].as_str().unwrap().to_owned()
+    }
+
     /// Stops what was registered; the namespace stays as long as Nomad keeps its dead jobs.
     pub(crate) async fn end(&self) {
         self.ask(Method::DELETE, "/v1/job/vault-runner", None).await;
@@ -194,12 +201,10 @@ impl<'a> Hand<'a> {
         let landed = repo.land(&[(format!("by-hand/{id}.toml"), format!("id = \"{id}\"\n"))]);
         self.git(&["pull", "--quiet", "--ff-only"]);
         let action = fs::read_to_string(self.clone.join(format!("by-hand/{id}.toml"))).unwrap();
-        let meta = json!({ "run_id": format!("{id}@1") });
-        let body = json!({ "Meta": meta, "Payload": payload(&id, &action) });
-        let (answer, _) = self.api.json(Method::PUT, "/v1/job/vault-runner/dispatch", Some(body)).await;
+        let child = self.api.dispatch(&id, &action).await;
         let accepted = SystemClock.now();
 
-        let log = self.log(answer["DispatchedJobID"].as_str().unwrap()).await;
+        let log = self.log(&child).await;
         let result = json!({ "id": id, "logs": log }).to_string();
         fs::write(self.clone.join(format!("by-hand/{id}.json")), &result).unwrap();
         self.git(&["add", "--all"]);

@@ -1,6 +1,9 @@
 //! Many approved actions that land together and run in Nomad, each with a grant from Vault: against the testbed's servers, where they
 //! are up (`tests/testbed/up`); without them there are no rows.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use crate::Effort;
 use crate::burst;
 use crate::nomad::{Api, config, register};
@@ -34,8 +37,24 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     let named = format!("[\"{SECRET}\"]");
     let files: Vec<_> = (0..count).map(|number| action(&format!("many-{number}"), "quick", &named)).collect();
     let what = format!("{count} actions in Nomad, each with a grant");
-    let rows = burst::whole(&world, &mut service, &files, &what, Goal::AtLeast(GOAL));
+    let mut rows = burst::whole(&world, &mut service, &files, &what, Goal::AtLeast(GOAL));
     drop(service);
+    let bare = runtime.block_on(bare(&api, count));
+    rows.push(Row::new("… by hand, bare dispatches a second, without grants", "/s", Goal::None, vec![bare]));
     runtime.block_on(api.end());
     rows
+}
+
+/// So many dispatches a second does the server accept, which runs them meanwhile.
+async fn bare(api: &Api, count: u32) -> f64 {
+    let begun = Instant::now();
+    let next = Cell::new(0);
+    let worker = || async {
+        while next.get() < count {
+            let number = next.replace(next.get() + 1);
+            api.dispatch(&format!("bare-{number}"), &action("bare", "quick", "[]").1).await;
+        }
+    };
+    tokio::join!(worker(), worker(), worker(), worker());
+    f64::from(count) / begun.elapsed().as_secs_f64()
 }
