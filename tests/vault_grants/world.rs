@@ -14,7 +14,7 @@ use crate::ops_repo::OpsRepo;
 use crate::testbed::{Api, Testbed, unique};
 
 /// What every secret's value begins with: searched for afterwards.
-pub(crate) const CANARY: &str = "canary7f3a-";
+pub(crate) const CANARY: &str = "canary7f3a-for-a-search-";
 
 /// Prints nothing but writes which secrets are in its environment, outside of everything that is searched.
 const SHOW: &str =
