@@ -1,4 +1,4 @@
-//! Answers that are refused, doubled, cut short or never come, and clocks that differ: nothing runs without its secrets, a token that nobody
+//! Answers that are refused, doubled, cut short or never come: nothing runs without its secrets, a token that nobody
 //! holds is dead when its time is over, and only what may be theft is called that.
 
 use std::time::Duration;
@@ -132,36 +132,6 @@ fn grants_that_expire_three_times_in_a_row_are_left_to_a_person() {
         world.wait_until_revoked(&format!("late@{attempt}"));
     }
     assert_eq!(world.alarms("grant_intercepted"), 0);
-}
-
-#[test]
-fn with_clocks_an_hour_apart_grants_open_expire_and_are_missed_all_the_same() {
-    for off in ["3600", "-3600"] {
-        let world = World::new();
-        world.put_all();
-        let proxy = FaultProxy::start(&world.vault.address);
-        world.configure(&world.vault.address, &format!("runner_address = '{}'\nwrap_ttl_seconds = 5\n", proxy.url()));
-        // The dispatcher's clock and the runner's; the server's is the one that tells when a wrapping ends.
-        let running = world.serve_with(&[("DISPATCH_FAULT_CLOCK", off)]);
-        for (id, secrets) in [("with", &["A"][..]), ("without", &[])] {
-            world.action(id, "show", secrets);
-            world.publish();
-            let result = world.wait_for_result(id);
-            assert_eq!(result["state"], "succeeded", "{off}: {result}");
-            world.wait_until_revoked(&format!("{id}@1"));
-        }
-        proxy.spoil(1, LOOKUP, Fault::DelayBefore(Duration::from_secs(2)));
-        world.action("stolen", "show", &["A"]);
-        world.publish();
-        let record = until("the grant", || world.grants("stolen@1").pop());
-        let wrapping = json!({ "accessor": record["wrapping"]["accessor"] });
-        world.vault.must("POST", "/v1/auth/token/revoke-accessor", Some(&wrapping));
-        assert_eq!(world.wait_for_result("stolen")["reason"], "grant_intercepted", "{off}: {}", running.said());
-        proxy.spoil(1000, LOOKUP, Fault::Refuse(503));
-        world.action("expired", "show", &["A"]);
-        world.publish();
-        assert_eq!(world.wait_for_result("expired")["reason"], "grant_expired", "{off}: {}", running.said());
-    }
 }
 
 #[test]
