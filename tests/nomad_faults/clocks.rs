@@ -36,16 +36,19 @@ fn make_a_mark(world: &World) {
 fn a_launch_that_came_about_and_was_forgotten_is_not_repeated_whatever_the_clocks_say() {
     let nomad = Testbed::get().private_nomad(&[]);
     // At the launch, and at the recovery: somebody may set the clock in between.
-    for (launching, recovering) in [("3600", "3600"), ("-3600", "-3600"), ("3600", "0"), ("0", "3600")] {
-        let world = World::on(&nomad.api());
+    let clocks = [("3600", "3600"), ("-3600", "-3600"), ("3600", "0"), ("0", "3600")];
+    let worlds: Vec<World> = clocks.iter().map(|_| World::on(&nomad.api())).collect();
+    for (world, (launching, _)) in worlds.iter().zip(clocks) {
         world.ask("run", "fail", "");
         let killed = world.call("once", &[(CLOCK, launching), ("DISPATCH_FAULT", "kill:nomad.dispatch.after:1")]);
         assert!(killed.status.code().is_none(), "{}", killed.said);
         world.wait_until_begun("run");
-        until("all to be over", || children(&world).iter().all(|job| job["Status"] == "dead").then_some(()));
-        nomad.api().must("PUT", "/v1/system/gc", None);
-        until("all to be forgotten", || children(&world).is_empty().then_some(()));
-        make_a_mark(&world);
+        until("all to be over", || children(world).iter().all(|job| job["Status"] == "dead").then_some(()));
+    }
+    nomad.api().must("PUT", "/v1/system/gc", None);
+    for (world, (launching, recovering)) in worlds.iter().zip(clocks) {
+        until("all to be forgotten", || children(world).is_empty().then_some(()));
+        make_a_mark(world);
         for _ in 0..2 {
             world.call("once", &[(CLOCK, recovering)]);
         }

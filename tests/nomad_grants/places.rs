@@ -54,7 +54,7 @@ pub(crate) const PLACES: [&str; 28] = [
 pub(crate) struct Places<'a> {
     bed: &'a Bed,
     search: &'a Search,
-    /// Files that are older are not of this test.
+    /// When the test's own folder was made. Files that are older are not of this test.
     since: SystemTime,
     found: BTreeMap<String, BTreeSet<usize>>,
     looked: BTreeSet<&'static str>,
@@ -62,7 +62,8 @@ pub(crate) struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub(crate) fn of(bed: &'a Bed, search: &'a Search) -> Self {
-        Self { bed, search, since: SystemTime::now(), found: BTreeMap::new(), looked: BTreeSet::new() }
+        let since = fs::metadata(bed.world.repo.path()).unwrap().created().unwrap();
+        Self { bed, search, since, found: BTreeMap::new(), looked: BTreeSet::new() }
     }
 
     /// Place, and where in it, → the numbers of the values that were found there.

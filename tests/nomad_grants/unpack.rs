@@ -47,7 +47,9 @@ fn opened(bytes: &[u8]) -> Vec<Vec<u8>> {
         bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     };
     let mut all = vec![put_together(&documents, "text", "base64"), put_together(&documents, "", "Data")];
-    documents.iter().for_each(|document| leaves(document, &mut all));
+    for document in &documents {
+        leaves(document, &mut all);
+    }
     all.retain(|bytes| bytes.len() >= SHORTEST);
     all
 }

@@ -40,6 +40,20 @@ fn living_tokens(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn a_token_that_cannot_do_what_it_was_minted_for_is_taken_back_at_once() {
+    let world = World::new();
+    world.put_all();
+    let policy = format!("/v1/sys/policies/acl/runner-{}", world.secret("A").to_lowercase());
+    world.vault.must("DELETE", &policy, None);
+    world.action("waits", "show", &["A"]);
+    world.publish();
+    let once = world.call("once", &[]);
+    assert!(once.said.contains("is deny"), "it was minted and looked at: {}", once.said);
+    assert!(!world.begun("waits") && world.grants("waits@1").is_empty());
+    assert_eq!(living_tokens(&world), [""; 0]);
+}
+
+#[test]
 fn a_rate_limit_on_the_mint_is_waited_out() {
     let (world, proxy) = behind_a_proxy();
     let _running = world.serve();
