@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dispatch::grant::{Ask, SecretProvider as _, VaultProvider};
+use dispatch::grant::{Ask, SecretProvider as _};
 use serde_json::json;
 
 use crate::child::until;
@@ -101,8 +101,7 @@ async fn where_one_accessor_of_a_grant_cannot_be_revoked_the_other_is_all_the_sa
     let world = World::new();
     world.put_all();
     let proxy = FaultProxy::start(&world.vault.address);
-    let settings = json!({ "address": proxy.url(), "token_file": world.path("token") });
-    let provider = VaultProvider::open(&serde_json::from_value(settings).unwrap()).unwrap();
+    let provider = world.provider(&proxy.url());
     let secrets = BTreeSet::from([world.secret("A").parse().unwrap()]);
     let run = "one@1".parse().unwrap();
     for failing in [0, 1] {
