@@ -56,6 +56,11 @@ pub struct Listed {
     pub handle: Handle,
 }
 
+/// Something of a backend's own that was there before a launch was asked for, and that it forgets no later than that launch: as long as it is
+/// there, so is what came of the launch. Kept in the journal, meaningful to the backend that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark(pub serde_json::Value);
+
 /// Position in a run's event stream: opaque to the dispatcher, kept in the journal, meaningful to the backend that made it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor(pub serde_json::Value);
@@ -177,8 +182,8 @@ pub enum Channel {
 /// A place where runs run.
 ///
 /// # Order of calls
-/// `check` once before the loop starts and whenever a person asks. Per run: `find`, before the launch is recorded as asked for;
-/// `launch`, then `observe` until it answers an [`Ended`]; `cancel` at any time after `launch`; `remove` after the result is
+/// `check` once before the loop starts and whenever a person asks. Per run: `find` and then `mark`, before the launch is recorded as
+/// asked for; `launch`, then `observe` until it answers an [`Ended`]; `cancel` at any time after `launch`; `remove` after the result is
 /// durable. After a restart: `rule_out` for a launch whose outcome was not recorded, `observe` with the journalled handle and
 /// cursor for one that was (that *is* adoption).
 ///
@@ -211,9 +216,14 @@ pub trait Backend: Debug + Send + Sync {
     /// What there is of a launch under `key`.
     async fn find(&self, key: &LaunchKey) -> Result<Found, BackendError>;
 
-    /// What became of a launch under `key` that was asked for at `asked` and whose outcome nobody recorded; where nothing came of it,
-    /// makes sure that nothing will.
-    async fn rule_out(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError>;
+    /// By what a launch that is asked for after this can be ruled out; none where that takes nothing, or where there is nothing yet.
+    async fn mark(&self) -> Option<Mark> {
+        None
+    }
+
+    /// What became of a launch under `key` whose outcome nobody recorded; where nothing came of it, makes sure that nothing will.
+    /// `before` is the mark that was there when it was asked for.
+    async fn rule_out(&self, key: &LaunchKey, before: Option<&Mark>) -> Result<Found, BackendError>;
 
     /// Follows the run from `cursor` and answers its end. Waits by events, not by sleeping.
     async fn observe(

@@ -33,14 +33,36 @@ pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
     }
 }
 
+/// How the provider and a backend go together.
+pub(super) fn together(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
+    if !matches!(backend.channel(), Channel::Shared { .. }) {
+        return None;
+    }
+    match secrets.delivery() {
+        Delivery::Wrapped => None,
+        Delivery::Values => Some(exposed(secrets, backend)),
+        Delivery::Nothing => Some(unfenced(secrets, backend)),
+    }
+}
+
 /// Values may not travel where others can read what is handed over.
-pub(super) fn exposure(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Option<Finding> {
-    let exposed = secrets.delivery() == Delivery::Values && matches!(backend.channel(), Channel::Shared { .. });
-    exposed.then(|| {
-        let subject = format!("secrets: handed over on {}", backend.name());
-        let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
-        Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
-    })
+fn exposed(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Finding {
+    let subject = format!("secrets: handed over on {}", backend.name());
+    let evidence = format!("the provider `{}` hands over values, which others can read there", secrets.name());
+    Finding::bad(Standing::Wrong, subject, evidence, "use [secrets.vault] with this backend")
+}
+
+/// Where nothing opens only once, a second execution meets only what the first has left behind on its own machine.
+fn unfenced(secrets: &dyn SecretProvider, backend: &dyn Backend) -> Finding {
+    let subject = format!("{}: second execution", backend.name());
+    let evidence = format!(
+        "with the secret provider `{}` no run has a wrapping that opens once: a second execution on another client is stopped only by a \
+         marker in the data of the first one, which has to reach that client before it does",
+        secrets.name()
+    );
+    let fix =
+        "use [secrets.vault], which fences runs without secrets as well; with one client alone there is nothing to do";
+    Finding::bad(Standing::Warning, subject, evidence, fix)
 }
 
 #[cfg(test)]

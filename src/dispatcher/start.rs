@@ -21,7 +21,7 @@ use super::outbox::Outbox;
 use super::pickup::{HEAD, Line, Pickup};
 use super::reach::Reach;
 use super::rebuild::REBUILDING;
-use super::secrets::{exposure, secrets};
+use super::secrets::{secrets, together};
 use super::settings::Settings;
 use super::telling::Teller;
 use super::{Dispatcher, Troubles};
@@ -294,7 +294,7 @@ pub async fn look(secrets: &dyn SecretProvider, backends: &BTreeMap<String, Arc<
     let mut looked = Looked { secrets: secrets.check().await, ..Looked::default() };
     for (name, backend) in backends {
         let mut findings = backend.check().await;
-        findings.extend(exposure(secrets, backend.as_ref()));
+        findings.extend(together(secrets, backend.as_ref()));
         looked.backends.insert(name.clone(), findings);
     }
     looked

@@ -7,7 +7,7 @@ use super::state::{Illegal, Kind, Next, State, next};
 use super::step::{Finish, Request, Step, StopCause};
 use crate::action::reason::Reason;
 use crate::admission::Admitted;
-use crate::backend::Handle;
+use crate::backend::{Handle, Mark};
 use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId, LaunchKey, RunId};
 
@@ -69,9 +69,9 @@ pub struct Run {
     pub policies: Vec<String>,
     /// The backend it was launched on.
     pub backend: Option<String>,
-    /// When its launch was last asked for.
-    #[serde(default)]
-    pub asked_at: Option<Timestamp>,
+    /// What the backend had before its launch was last asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
     /// How the backend finds it.
     pub handle: Option<Handle>,
     /// When the launch was known.
@@ -115,7 +115,7 @@ impl Run {
             grant: None,
             policies: Vec::new(),
             backend: None,
-            asked_at: None,
+            mark: None,
             handle: None,
             started_at: None,
             stop: None,
@@ -189,7 +189,7 @@ impl Run {
                 self.policies.clone_from(&record.policies);
                 (self.grant, self.slot) = (Some(record), Some(slot));
             }
-            Step::Launch { backend } => (self.backend, self.asked_at) = (Some(backend), Some(at)),
+            Step::Launch { backend, mark } => (self.backend, self.mark) = (Some(backend), mark),
             Step::Start { handle } => (self.handle, self.started_at) = (Some(handle), Some(at)),
             Step::Return { .. } => {}
             Step::Stop { cause, by } => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::state::Kind;
 use crate::action::reason::Reason;
 use crate::admission::Admitted;
-use crate::backend::{Ended, Handle};
+use crate::backend::{Ended, Handle, Mark};
 use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId};
 
@@ -121,6 +121,9 @@ pub enum Step {
     Launch {
         /// Where.
         backend: String,
+        /// By what it can be ruled out later, where the backend had something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     /// See [`Kind::Start`].
     Start {

@@ -33,7 +33,7 @@ pub fn words(step: &Step) -> String {
         Step::Reject { reason, message, .. } => format!("refused: {message} ({reason})"),
         Step::Grant { record, slot, .. } if record.policies.is_empty() => format!("takes slot {slot}, without secrets"),
         Step::Grant { record, slot, .. } => format!("takes slot {slot} with {}", record.policies.join(", ")),
-        Step::Launch { backend } => format!("launching on {backend}"),
+        Step::Launch { backend, .. } => format!("launching on {backend}"),
         Step::Start { .. } => "begins".to_owned(),
         Step::Return { proof } => format!("back in the queue: {proof}"),
         Step::Stop { cause, by } => stop(*cause, by.as_deref()),

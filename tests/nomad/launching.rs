@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found};
+use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found, Mark};
 use dispatch::runner::envelope::Handover;
 use dispatch::support::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};
@@ -87,13 +87,14 @@ async fn a_launch_that_stays_in_doubt_is_found_and_one_that_never_arrived_is_rul
         // As before every launch; leaves the mark by which a launch can be ruled out later.
         assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
         mark_is_over(&world);
-        let asked = SystemClock.now();
+        let before = backend.mark().await;
+        assert!(before.is_some());
         proxy.spoil(usize::MAX, DISPATCH, fault);
         let error = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap_err();
         assert!(matches!(error, BackendError::Ambiguous { .. }), "{error}");
 
         let after = world.backend();
-        let found = after.rule_out(&key(1), asked).await.unwrap();
+        let found = after.rule_out(&key(1), before.as_ref()).await.unwrap();
         if arrives {
             let Found::Launched(handle) = found else { panic!("{found:?}") };
             assert_eq!(observe(&after, &handle, &Cursor::default()).await.ended.how, End::Exited(7));
@@ -110,7 +111,8 @@ async fn a_launch_that_was_ruled_out_cannot_come_late_and_the_next_one_runs() {
     let backend = world.backend();
     assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
     mark_is_over(&world);
-    assert_eq!(backend.rule_out(&key(1), SystemClock.now()).await.unwrap(), Found::NotLaunched);
+    let before = backend.mark().await;
+    assert_eq!(backend.rule_out(&key(1), before.as_ref()).await.unwrap(), Found::NotLaunched);
 
     // The dispatch of a dispatcher that is gone, carried out by a server that was frozen meanwhile.
     let token = key(1).to_string();
@@ -126,18 +128,25 @@ async fn a_launch_that_was_ruled_out_cannot_come_late_and_the_next_one_runs() {
     let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
     assert_eq!(observe(&backend, &handle, &Cursor::default()).await.ended.how, End::Exited(7));
     assert_eq!(backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap(), handle);
-    assert_eq!(backend.rule_out(&key(1), SystemClock.now()).await.unwrap(), Found::Launched(handle));
+    assert_eq!(backend.rule_out(&key(1), None).await.unwrap(), Found::Launched(handle));
     assert_eq!(world.executions(), 1);
 }
 
 #[tokio::test]
-async fn a_launch_of_before_the_oldest_mark_cannot_be_ruled_out() {
+async fn a_launch_without_a_mark_of_before_it_cannot_be_ruled_out_whatever_marks_there_are_now() {
     let world = World::new().await;
-    let asked = SystemClock.now();
     let backend = world.backend();
+    assert_eq!(backend.mark().await, None);
     assert_eq!(backend.find(&key(1)).await.unwrap(), Found::NotLaunched);
-    let found = backend.rule_out(&key(1), asked).await.unwrap();
-    assert!(matches!(&found, Found::Unknown(words) if words.contains("collected")), "{found:?}");
+    mark_is_over(&world);
+    let now = backend.mark().await.unwrap();
+    let forgotten = Mark(json!({ "job": "vault-runner/dispatch-tidemark-1-00000000", "index": now.0["index"] }));
+    let changed = Mark(json!({ "job": now.0["job"], "index": 1 }));
+    for before in [None, Some(&forgotten), Some(&changed)] {
+        let found = backend.rule_out(&key(1), before).await.unwrap();
+        assert!(matches!(&found, Found::Unknown(words) if words.contains("collected")), "{before:?}: {found:?}");
+    }
+    assert_eq!(backend.rule_out(&key(1), Some(&now)).await.unwrap(), Found::NotLaunched);
 }
 
 #[tokio::test]

@@ -148,3 +148,24 @@ fn a_second_allocation_that_finds_no_marker_is_stopped_by_the_wrapping_and_not_t
     assert!(events.iter().any(|event| event["ExitCode"] == 67), "it was not stopped by the wrapping: {events:#?}");
     assert_eq!(world.status()["alarms"]["grant_intercepted"].as_u64().unwrap_or(0), 0);
 }
+
+#[test]
+fn a_second_allocation_that_finds_no_directory_of_the_first_is_stopped_by_the_marker() {
+    let testbed = Testbed::get();
+    let world = World::new();
+    world.ask("run", "hold", "");
+    let serving = world.serve(&[]);
+    world.wait_until_begun("run");
+    world.wait_for_state("run", "running");
+    let first = world.allocation("run");
+    let place = testbed.folder().join("nomad/data/alloc").join(&first).join("runner/local");
+    fs::rename(place.join("run"), place.join("elsewhere")).unwrap();
+    world.nomad("PUT", &format!("/v1/allocation/{first}/stop"), None);
+    world.wait_for_result("run");
+    serving.signal(Signal::TERM);
+    serving.end();
+    world.assert_ended("run", "cancelled", "stopped_in_nomad", &json!(143));
+    let second = &world.allocations("run")[1];
+    let events = second["TaskStates"]["runner"]["Events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["ExitCode"] == 65), "it was not stopped by the marker: {events:#?}");
+}

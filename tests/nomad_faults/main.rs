@@ -5,7 +5,8 @@
 //! - `world`: an ops repo, a namespace with the registered job, a config and the binary; `check` compares tally, results and journal.
 //! - `points`: kill at every point of launch and watch. `spoilt`: each call to Nomad goes wrong in each way.
 //! - `hands`: what a person or a scheduler does to an allocation. `agent`: restarts, a reboot, garbage collection, a container that is
-//!   removed. `nodes`: a client that stays away, and one that is purged.
+//!   removed. `nodes`: a client that stays away, and one that is purged. `clocks`: an hour between the dispatcher's and Nomad's.
+//! - `unfenced`: what an operator is told where no wrapping stops a second execution.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,8 +35,10 @@ mod ops_repo;
 mod testbed;
 
 mod agent;
+mod clocks;
 mod hands;
 mod nodes;
 mod points;
 mod spoilt;
+mod unfenced;
 mod world;

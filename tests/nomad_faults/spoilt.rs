@@ -108,7 +108,11 @@ fn spoil_each(pattern: &str, ways: &[Fault]) -> Option<String> {
 #[test]
 fn streams_logs_and_marks_may_go_wrong_in_each_way_and_each_run_has_its_one_result_and_its_log() {
     let streams = ["GET /v1/event/stream*", "GET /v1/client/fs/logs/*follow=true*"];
-    let answers = ["GET /v1/client/fs/logs/*follow=false*", "PUT /v1/job/*/dispatch?*tidemark*"];
+    let answers = [
+        "GET /v1/client/fs/logs/*follow=false*",
+        "PUT /v1/job/*/dispatch?*tidemark*",
+        "GET /v1/job/*tidemark*/evaluations?*",
+    ];
     let parts = |call| WAYS.chunks(4).map(move |ways| (call, ways));
     let mut cases: Vec<(&str, &[Fault])> = streams.map(|call| (call, &WAYS_OF_STREAMS[..])).to_vec();
     cases.extend(answers.into_iter().flat_map(parts));
@@ -119,25 +123,30 @@ fn streams_logs_and_marks_may_go_wrong_in_each_way_and_each_run_has_its_one_resu
 #[test]
 fn a_cancellation_may_go_wrong_in_each_way_and_the_run_stops_once() {
     let (world, proxy) = spoilt_world();
-    let ids: Vec<String> = (0..WAYS.len()).map(|n| format!("stop-{n}-x")).collect();
-    for id in &ids {
+    // The request itself, and the question why the allocation is to stop.
+    let calls = [("stop", "DELETE /v1/job/*-run-1-ID-*"), ("why", "GET /v1/job/*-run-1-ID-*/evaluations?*")];
+    let cases = calls.iter().flat_map(|(call, pattern)| {
+        WAYS.iter().enumerate().map(move |(n, way)| (format!("{call}-{n}-x"), *pattern, *way))
+    });
+    let cases: Vec<_> = cases.collect();
+    for (id, ..) in &cases {
         world.write_action(id, "hold", "");
     }
     world.publish();
     let serving = world.serve(&[]);
-    for (id, way) in ids.iter().zip(WAYS) {
+    for (id, pattern, way) in &cases {
         world.wait_until_begun(id);
-        proxy.spoil(1, &format!("DELETE /v1/job/*-run-1-{id}-*"), way);
         world.wait_for_state(id, "running");
+        proxy.spoil(1, &pattern.replace("ID", id), *way);
         let said = world.command(&format!("cancel {id}")).output().unwrap();
         assert!(said.status.success(), "{id}: {said:?}");
     }
-    for (id, way) in ids.iter().zip(WAYS) {
+    for (id, _, way) in &cases {
         world.wait_for_result(id);
         let wrong = world.wrong_with_result(id, "cancelled", "cancelled_by_operator", &json!(143));
-        assert!(wrong.is_empty(), "{way:?}: {wrong:#?}");
+        assert!(wrong.is_empty(), "{id}, {way:?}: {wrong:#?}");
     }
-    assert_eq!(proxy.fired(), WAYS.len());
+    assert_eq!(proxy.fired(), cases.len(), "each rule applies to one request");
     serving.signal(Signal::TERM);
     serving.end();
     world.assert_nothing_wrong();

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use dispatch::support::ids::sha256_hex;
 use serde_json::{Value, json};
 
-use crate::child::until;
+use crate::child::{Running, until};
 use crate::gate::Gate;
 use crate::testbed::{Api, Namespace, Testbed};
 use crate::world::World;
@@ -97,6 +97,17 @@ impl Bed {
         for name in SIX {
             self.world.put(name, &json!({ "value": value(&self.world, name) }));
         }
+    }
+
+    /// From its next start the dispatcher answers over HTTP too.
+    pub(crate) fn listen(&mut self) {
+        self.world.backends += "[webhook]\nlisten = '127.0.0.1:0'\nsecret_env = 'HOOK'\n";
+        self.world.configure(&self.world.vault.address, "");
+    }
+
+    /// Starts the dispatcher, which says where it listens.
+    pub(crate) fn serve_aloud(&self) -> Running {
+        self.world.serve_with(&[("HOOK", "the forge's and ours"), ("DISPATCH_LOG", "info")])
     }
 
     /// A formula that the world's policy names; it is in the ops repo with the next commit.

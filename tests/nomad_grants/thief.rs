@@ -80,6 +80,7 @@ fn a_payload_that_was_read_while_its_run_waited_for_a_client_is_worth_an_alarm_a
         assert_eq!((&result["state"], &result["reason"]), (&json!("failed"), &json!("grant_intercepted")), "{result}");
         assert_eq!(result["exit"], 67, "the runner itself saw it: {result}");
         world.wait_until_revoked(&format!("{id}@1"));
+        world.wait_until_not_owed(&format!("{id}@1"));
         assert_eq!(bed.gate.executions(id), 0, "{id} began");
     }
     bed.let_go("looks");

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use dispatch::backend::fake::FakeBackend;
-use dispatch::backend::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation};
+use dispatch::backend::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation};
 use dispatch::grant::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use dispatch::runner::envelope::{Envelope, Handover};
 use dispatch::support::checkup::Finding;
 use dispatch::support::ids::{LaunchKey, SecretName};
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -91,8 +90,8 @@ impl Backend for Place {
         self.call("find", self.fake.find(key)).await
     }
 
-    async fn rule_out(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError> {
-        self.call("rule out", self.fake.rule_out(key, asked)).await
+    async fn rule_out(&self, key: &LaunchKey, before: Option<&Mark>) -> Result<Found, BackendError> {
+        self.call("rule out", self.fake.rule_out(key, before)).await
     }
 
     async fn observe(

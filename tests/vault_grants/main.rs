@@ -2,8 +2,9 @@
 //! from their mint to their revocation.
 //!
 //! - `world`: an ops repo, a config and the binary, with a Vault that was set up by `dispatch policies apply`.
+//! - `search` and `unpack` (with the tests of grants in Nomad): a value in every encoding, also in what is packed.
 //! - `policies`: what the server refuses the dispatcher; drift. `runs`: whole runs. `troubles`: a thief, and a Vault that fails.
-//! - `weather`: answers that are lost, doubled or late, and clocks that differ. `login`: the ways to log in, and renewal.
+//! - `weather`: answers that are lost, doubled or late. `clocks`: clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
     clippy::print_stderr,
@@ -18,6 +19,7 @@
 #[path = "../faults/child.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod child;
+mod clocks;
 #[path = "../common/fault_proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod fault_proxy;
@@ -27,9 +29,15 @@ mod login;
 mod ops_repo;
 mod policies;
 mod runs;
+#[path = "../nomad_grants/search.rs"]
+#[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
+mod search;
 #[path = "../common/testbed.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod testbed;
 mod troubles;
+#[path = "../nomad_grants/unpack.rs"]
+#[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
+mod unpack;
 mod weather;
 mod world;

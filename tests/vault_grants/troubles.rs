@@ -1,7 +1,9 @@
 //! A thief, and a Vault that is sealed, restarted, slow, or loses its answers: nothing runs without its secrets, and nothing is lost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dispatch::grant::{Ask, SecretProvider as _};
 use serde_json::json;
 
 use crate::child::until;
@@ -91,6 +93,30 @@ fn a_revocation_that_fails_holds_no_result_back_and_is_done_when_it_can_be() {
     assert!(world.lives(&token), "the result is there before the revocation could be");
     proxy.heal();
     world.wait_until_revoked("kept@1");
+}
+
+#[tokio::test]
+async fn where_one_accessor_of_a_grant_cannot_be_revoked_the_other_is_all_the_same() {
+    const REVOKE: &str = "POST /v1/auth/token/revoke-accessor";
+    let world = World::new();
+    world.put_all();
+    let proxy = FaultProxy::start(&world.vault.address);
+    let provider = world.provider(&proxy.url());
+    let secrets = BTreeSet::from([world.secret("A").parse().unwrap()]);
+    let run = "one@1".parse().unwrap();
+    for failing in [0, 1] {
+        let ask = Ask { run: &run, secrets: &secrets, life: Duration::from_secs(60) };
+        let record = provider.mint(ask).await.unwrap().record;
+        let accessors: BTreeSet<&String> = record.accessors.iter().collect();
+        let living = || accessors.iter().map(|accessor| world.lives(accessor)).collect::<Vec<bool>>();
+        assert_eq!(living(), [true, true]);
+        proxy.spoil(failing, REVOKE, Fault::DelayBefore(Duration::ZERO));
+        proxy.spoil(1, REVOKE, Fault::Refuse(500));
+        provider.revoke(&record).await.unwrap_err();
+        assert_eq!(living(), [failing == 0, failing == 1], "only the one that the server was not asked for lives");
+        provider.revoke(&record).await.unwrap();
+        assert_eq!(living(), [false, false]);
+    }
 }
 
 #[test]

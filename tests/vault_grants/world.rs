@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use dispatch::grant::VaultProvider;
 use dispatch::run::journal::Reader;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::ops_repo::OpsRepo;
 use crate::testbed::{Api, Testbed, unique};
 
 /// What every secret's value begins with: searched for afterwards.
-pub(crate) const CANARY: &str = "canary7f3a-";
+pub(crate) const CANARY: &str = "canary7f3a-for-a-search-";
 
 /// Prints nothing but writes which secrets are in its environment, outside of everything that is searched.
 const SHOW: &str =
@@ -80,6 +81,12 @@ impl World {
             json!({ "policies": ["service-dispatcher"], "no_default_policy": true, "no_parent": true, "ttl": "1h" });
         let made = self.vault.must("POST", "/v1/auth/token/create", Some(&body));
         made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The dispatcher's own side of grants, at a Vault that is reached at `address`.
+    pub(crate) fn provider(&self, address: &str) -> VaultProvider {
+        let settings = json!({ "address": address, "token_file": self.path("token") });
+        VaultProvider::open(&serde_json::from_value(settings).unwrap()).unwrap()
     }
 
     /// Writes the config for a Vault at `address`, with `more` in `[secrets.vault]`.
@@ -224,6 +231,16 @@ impl World {
         let all: BTreeSet<String> = self.grants(run).iter().flat_map(Self::accessors).collect();
         assert!(!all.is_empty(), "{run} had no grant");
         until(&format!("the grants of {run} to be dead"), || all.iter().all(|one| !self.lives(one)).then_some(()));
+    }
+
+    /// Waits until the journal, too, holds the grant of `run` for taken back: nothing is asked of Vault about it any more.
+    pub(crate) fn wait_until_not_owed(&self, run: &str) {
+        until(&format!("the grant of {run} to count as taken back"), || {
+            let journal = Connection::open(self.path("state/journal.db")).ok()?;
+            let record: String =
+                journal.query_row("SELECT record FROM runs WHERE id = ?1", [run], |row| row.get(0)).ok()?;
+            serde_json::from_str::<Value>(&record).unwrap()["grant"].is_null().then_some(())
+        });
     }
 
     /// The lines of Vault's audit log about answers to requests for `path`.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::caller::{Call, Caller};
 pub use self::script::{FindAnswer, LaunchAnswer, Script, Step};
-use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
+use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation, Placement};
 use crate::runner::envelope::Envelope;
 use crate::support::checkup::{Finding, Standing};
 use crate::support::ids::{LaunchKey, RunId};
@@ -222,7 +222,7 @@ impl Backend for FakeBackend {
         Ok(if begun { Found::Launched(handle(key)) } else { Found::NotLaunched })
     }
 
-    async fn rule_out(&self, key: &LaunchKey, _asked: Timestamp) -> Result<Found, BackendError> {
+    async fn rule_out(&self, key: &LaunchKey, _before: Option<&Mark>) -> Result<Found, BackendError> {
         self.find(key).await
     }
 

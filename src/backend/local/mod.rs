@@ -23,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use rustix::fs::{Access, access, statvfs};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -32,7 +31,7 @@ use tokio::sync::mpsc;
 
 use self::layout::{Fate, LaunchDir};
 use self::process::Life;
-use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation, Placement};
+use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation, Placement};
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
 use crate::support::checkup::{Finding, Standing};
@@ -231,7 +230,7 @@ impl Backend for LocalBackend {
     }
 
     /// Whatever `find` says holds for good: it takes the fence.
-    async fn rule_out(&self, key: &LaunchKey, _asked: Timestamp) -> Result<Found, BackendError> {
+    async fn rule_out(&self, key: &LaunchKey, _before: Option<&Mark>) -> Result<Found, BackendError> {
         self.find(key).await
     }
 

@@ -12,16 +12,15 @@
 //!
 //! That holds while the server remembers the token, which is until the child is collected (four hours after its end; at once on
 //! `system gc`). So a seal alone does not prove that there was no child before: it may have run, ended and been collected. What
-//! proves it is a [`tidemark`](super::tidemark). Where there is none, the answer is that it cannot be known.
+//! proves it is a [`tidemark`](super::tidemark) of before the launch that is still there. Where there is none, the answer is that it cannot be
+//! known.
 
 use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 
 use super::client::{ClientError, Dispatch, Prospect};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
 use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, point, question, refused};
-use crate::backend::{BackendError, Found};
+use crate::backend::{BackendError, Found, Mark};
 use crate::runner::envelope::{Envelope, Handover};
 use crate::support::chain;
 use crate::support::ids::{LaunchKey, MountName};
@@ -192,7 +191,7 @@ impl NomadBackend {
     }
 
     /// Takes up the tokens of all launches that may have been made under the key.
-    pub(super) async fn seal(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError> {
+    pub(super) async fn seal(&self, key: &LaunchKey, before: Option<&Mark>) -> Result<Found, BackendError> {
         let children = self.children(key).await?;
         if let Some(place) = children.run {
             return Ok(Found::Launched(place.handle()));
@@ -207,7 +206,7 @@ impl NomadBackend {
                 }
             }
         }
-        if self.tidemark_before(asked).await? {
+        if self.is_as_it_was(before).await? {
             return Ok(Found::NotLaunched);
         }
         let words = "Nomad has no such job now; it may have had one, and have collected it since";

@@ -23,7 +23,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -31,7 +30,7 @@ use self::client::{Client, ClientError, Prospect, Since};
 use self::log::Turns;
 use self::tidemark::Tidemark;
 use self::watch::Watch;
-use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Observation};
+use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation};
 use crate::runner::envelope::Envelope;
 use crate::support::checkup::Finding;
 use crate::support::ids::{LaunchKey, MountName};
@@ -145,8 +144,12 @@ impl Backend for NomadBackend {
         Ok(children.run.map_or(Found::NotLaunched, |place| Found::Launched(place.handle())))
     }
 
-    async fn rule_out(&self, key: &LaunchKey, asked: Timestamp) -> Result<Found, BackendError> {
-        self.seal(key, asked).await
+    async fn mark(&self) -> Option<Mark> {
+        self.tidemark_now().await
+    }
+
+    async fn rule_out(&self, key: &LaunchKey, before: Option<&Mark>) -> Result<Found, BackendError> {
+        self.seal(key, before).await
     }
 
     async fn observe(

@@ -181,11 +181,13 @@ impl Run<'_> {
         name.unwrap_or(TASK).to_owned()
     }
 
-    /// When the run must have been placed: counted from its dispatch, whoever follows it by then.
+    /// When the run must have been placed: counted from its dispatch, whoever follows it by then, and by the servers' clock, which has
+    /// dated that.
     fn placement_deadline(&self) -> Instant {
-        let submitted = self.seen.job.as_ref().map_or(0, |job| job.submit_time);
-        let submitted = Timestamp::from_nanosecond(i128::from(submitted)).unwrap_or_default();
-        let gone = Duration::try_from(SystemClock.now().duration_since(submitted)).unwrap_or_default();
+        let submitted = self.seen.job.as_ref().and_then(|job| Timestamp::from_nanosecond(job.submit_time.into()).ok());
+        let now = self.backend.client.server_now();
+        let gone = submitted.zip(now).map(|(submitted, now)| now.duration_since(submitted));
+        let gone = gone.and_then(|gone| Duration::try_from(gone).ok()).unwrap_or_default();
         Instant::now() + self.backend.settings.placement.saturating_sub(gone)
     }
 

@@ -59,7 +59,7 @@ async fn a_step_that_may_not_be_taken_leaves_nothing_behind() {
     let journal = open(&folder.path().join("journal.db"));
     journal.step(&id("a@1"), see("a")).await.unwrap();
     let before = journal.tip().await.unwrap();
-    let launch = Step::Launch { backend: "local".to_owned() };
+    let launch = Step::Launch { backend: "local".to_owned(), mark: None };
     assert!(matches!(journal.step(&id("a@1"), launch).await, Err(JournalError::Illegal { .. })));
     assert_eq!(journal.tip().await.unwrap(), before);
 }

@@ -38,7 +38,7 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
     // Also before the first launch: after a lost journal the run may be there already.
     if let Found::Launched(_) = backend.find(&key).await.map_err(LifeError::backend(run))? {
         let Some(run) = take_slot(world, run, slot, &GrantRecord::default()).await? else { return Ok(Stride::Again) };
-        let run = intend(world, &run, backend.name()).await?;
+        let run = intend(world, &run, backend.as_ref()).await?;
         return resolve(world, &run).await;
     }
     if let Some(message) = too_late(world, run) {
@@ -71,7 +71,7 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
         world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
         return Ok(Stride::Again);
     };
-    let run = intend(world, &run, backend.name()).await?;
+    let run = intend(world, &run, backend.as_ref()).await?;
     launch(world, &run, backend.as_ref(), &key, grant, slot).await
 }
 
@@ -139,8 +139,9 @@ async fn take_slot(world: &World, run: &Run, slot: u32, record: &GrantRecord) ->
     }
 }
 
-async fn intend(world: &World, run: &Run, backend: &str) -> Result<Run, LifeError> {
-    world.step(run, Step::Launch { backend: backend.to_owned() }).await
+async fn intend(world: &World, run: &Run, backend: &dyn Backend) -> Result<Run, LifeError> {
+    let mark = backend.mark().await;
+    world.step(run, Step::Launch { backend: backend.name().to_owned(), mark }).await
 }
 
 async fn finish(world: &World, run: &Run, how: Finish) -> Result<Stride, LifeError> {
@@ -228,8 +229,7 @@ pub(super) async fn resolve(world: &World, run: &Run) -> Result<Stride, LifeErro
     let backend = world.backend(run)?;
     let mut doubt = String::new();
     for _ in 0..LOOKS {
-        let asked = run.asked_at.unwrap_or(run.seen_at);
-        match backend.rule_out(&key, asked).await.map_err(LifeError::backend(run))? {
+        match backend.rule_out(&key, run.mark.as_ref()).await.map_err(LifeError::backend(run))? {
             Found::Launched(handle) => {
                 world.step(run, Step::Start { handle }).await?;
                 return Ok(Stride::Again);

@@ -2,10 +2,11 @@
 //! anything: who calls it does.
 //!
 //! `connect` makes the connection (TLS, `unix://`, server name), `token` reads the token, `answer` says what an answer means,
-//! `tls` why no connection that is trusted comes about, `types` is what
+//! `clock` is the servers' own, `tls` why no connection that is trusted comes about, `types` is what
 //! answers hold, `jobs`, `runs` and `files` are the calls, `stream` the event stream. The backend and `dispatch jobs` talk to it.
 
 mod answer;
+mod clock;
 mod connect;
 mod files;
 mod jobs;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use reqwest::header::DATE;
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -35,6 +38,7 @@ pub use self::stream::EventStream;
 pub use self::tls::Distrust;
 pub use self::token::TokenSource;
 
+use self::clock::ServerClock;
 use self::connect::Connection;
 
 /// How long an ordinary request may take. A server that is frozen is given up after this (its answer, if it ever acts, is looked for
@@ -91,6 +95,7 @@ struct Inner {
     connection: Connection,
     settings: ClientSettings,
     urgent: Arc<Semaphore>,
+    clock: ServerClock,
 }
 
 impl Client {
@@ -101,7 +106,7 @@ impl Client {
     pub fn new(settings: ClientSettings) -> Result<Self, ConnectError> {
         let connection = Connection::new(&settings)?;
         let urgent = Arc::new(Semaphore::new(URGENT));
-        let inner = Arc::new(Inner { connection, settings, urgent });
+        let inner = Arc::new(Inner { connection, settings, urgent, clock: ServerClock::default() });
         Ok(Self { inner, room: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
@@ -119,6 +124,11 @@ impl Client {
     /// The address, for messages.
     pub fn address(&self) -> &str {
         &self.inner.settings.address
+    }
+
+    /// The servers' clock, to the second; `None` before their first answer. What they have noted a time of is compared with this.
+    pub fn server_now(&self) -> Option<Timestamp> {
+        self.inner.clock.now()
     }
 
     fn request(&self, method: Method, path: &str) -> Request {
@@ -159,7 +169,11 @@ impl Client {
         let Ok(sent) = tokio::time::timeout(soon, builder.send()).await else {
             return Err(ClientError::NoAnswer { call, detail: format!("nothing came within {} s", soon.as_secs()) });
         };
-        Ok((sent.map_err(|error| ClientError::of_transport(call, error))?, room))
+        let sent = sent.map_err(|error| ClientError::of_transport(call, error))?;
+        if let Some(date) = sent.headers().get(DATE).and_then(|date| date.to_str().ok()) {
+            self.inner.clock.note(date);
+        }
+        Ok((sent, room))
     }
 
     /// Sends, and answers what begins to come, however long the rest of it takes; the body of a refusal is read.

@@ -138,8 +138,8 @@ pub struct Evaluation {
     pub status: String,
     /// `job-register`, `job-deregister`, `node-drain`, `alloc-stop`, ….
     pub triggered_by: String,
-    /// Nanoseconds since 1970.
-    pub modify_time: i64,
+    /// Raft index of its last change.
+    pub modify_index: u64,
     /// Why nothing could be placed, by group.
     #[serde(rename = "FailedTGAllocs")]
     pub failed: Option<BTreeMap<String, Metric>>,
