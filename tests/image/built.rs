@@ -28,7 +28,7 @@ pub(crate) fn docker(arguments: &[&str]) -> Command {
 }
 
 /// An image that stands in for a base: `base` or `rust`.
-fn debian(which: &str) -> String {
+pub(crate) fn debian(which: &str) -> String {
     must(Command::new(script("debian")).arg(which)).trim().to_owned()
 }
 
@@ -67,16 +67,16 @@ impl Whole {
     pub(crate) fn get() -> &'static Self {
         static WHOLE: OnceLock<Whole> = OnceLock::new();
         WHOLE.get_or_init(|| {
-            let (image, bare) = ("dispatch-runner:whole", "dispatch-runner-binary:whole");
-            let binary = Testbed::get().folder().join("dispatch-static");
-            let (rust, base) = (format!("RUST={}", debian("rust")), format!("BASE={}", debian("base")));
-            let options = ["--network", "host", "--build-arg", &rust, "--build-arg", &base];
+            let (image, bare) = ("dispatch-runner:whole", "dispatch-runner-bare:whole");
+            let file = Testbed::get().folder().join("dispatch-static");
+            let stand_ins = [format!("RUST={}", debian("rust")), format!("BASE={}", debian("base"))];
+            let options = ["--network", "host", "--build-arg", &stand_ins[0], "--build-arg", &stand_ins[1]];
             let mut build = Command::new(shipped("jobs/build-image"));
-            build.args(["--tag", image, "--extract"]).arg(&binary).arg("--").args(options);
+            build.args(["--tag", image, "--extract"]).arg(&file).arg("--").args(options);
             must(build.env("DOCKER_HOST", Testbed::get().variable("DOCKER_HOST")));
             let mut stage = docker(&["build", "--target", "binary", "--tag", bare]);
             must(stage.args(options).arg("--file").arg(shipped("jobs/Dockerfile")).arg(shipped("")));
-            Self { image, bare, binary }
+            Self { image, bare, binary: file }
         })
     }
 }

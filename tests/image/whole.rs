@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::built::{Whole, docker};
+use crate::built::{Whole, debian, docker};
 use crate::container;
 use crate::serving::{Serving, end};
 use crate::testbed::Testbed;
@@ -22,7 +22,7 @@ fn a_run_in_the_whole_image_has_its_programs_and_no_rights() {
 #[test]
 #[ignore = "compiles a release: tests/image/whole"]
 fn the_whole_image_is_of_an_ordinary_user_and_says_what_it_is() {
-    container::it_is_of_an_ordinary_user_and_says_what_it_is(Whole::get().image, "dispatch-testbed-debian:base");
+    container::it_is_of_an_ordinary_user_and_says_what_it_is(Whole::get().image);
 }
 
 #[test]
@@ -53,6 +53,10 @@ fn in_an_empty_image_the_binary_finds_a_server_by_its_name() {
     assert_eq!(leader.unwrap_or_else(|| panic!("{document:#}"))["standing"], "good", "{document:#}");
 }
 
+/// Says who it is, and which libraries there are.
+const LIBRARIES: &str =
+    "echo \"user $(id -u)\"\nfor file in /lib*/* /usr/lib*/*; do [ -e \"$file\" ] && echo \"$file\"; done\nexit 3\n";
+
 /// A chroot of programs that need no library, and the binary.
 fn without_libraries(folder: &Path) {
     for name in ["bin", "usr/local/bin", "tmp", "etc"] {
@@ -60,14 +64,12 @@ fn without_libraries(folder: &Path) {
     }
     fs::copy(&Whole::get().binary, folder.join("usr/local/bin/dispatch")).unwrap();
     fs::copy(Testbed::get().folder().join("rootfs/bin/busybox"), folder.join("bin/busybox")).unwrap();
-    for applet in ["id", "find", "cat"] {
+    for applet in ["id", "cat"] {
         symlink("busybox", folder.join("bin").join(applet)).unwrap();
     }
     let script = "dpkg-deb --fsys-tarfile /srv/packages/bash-static_*.deb | tar -xO ./bin/bash-static";
-    let bash = docker(&["run", "--rm", "--network", "none", "dispatch-testbed-debian:base", "sh", "-c", script])
-        .output()
-        .unwrap()
-        .stdout;
+    let bash =
+        docker(&["run", "--rm", "--network", "none", &debian("base"), "sh", "-c", script]).output().unwrap().stdout;
     fs::write(folder.join("bin/bash"), bash).unwrap();
     fs::set_permissions(folder.join("bin/bash"), fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -78,15 +80,12 @@ fn in_a_chroot_without_any_library_a_run_comes_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let files = folder.path().join("files");
     without_libraries(&files);
-    let config = folder.path().join("chroot.hcl");
-    fs::write(&config, format!("client {{\n  chroot_env {{\n    \"{}\" = \"/\"\n  }}\n}}\n", files.display())).unwrap();
-    let nomad = Testbed::get().private_nomad(&["--config", config.to_str().unwrap()]);
+    let nomad = Testbed::get().private_nomad(&["--chroot", files.to_str().unwrap()]);
     let world = World::new(&nomad.api(), "default");
     let runner = "driver = 'exec'\ncommand = '/usr/local/bin/dispatch'\ncpu = 20\nmemory = 128\ndisk = 110";
     world.configure(runner, "[limits]\ngrace_seconds = 2\n");
     let serving = Serving::start(&world);
-    let formula = "echo \"user $(id -u)\"\nfind / -xdev -name '*.so*'\nexit 3\n";
-    serving.land(formula, &[("without-libraries", "timeout_minutes = 120")]);
+    serving.land(LIBRARIES, &[("without-libraries", "timeout_minutes = 120")]);
     let result = serving.result("without-libraries");
     assert_eq!(end(&result), ("failed", "exit_nonzero", Some(3)), "{result:#}");
     assert_eq!(result["logs"], "user 65534\n", "no library is there: {result:#}");
