@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder};
 
+use super::names;
+
 /// A client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -102,6 +104,7 @@ fn bounded(times: Times) -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("dispatch/", env!("CARGO_PKG_VERSION")))
         .pool_max_idle_per_host(2)
+        .dns_resolver(names::System)
 }
 
 fn with_roots(builder: ClientBuilder, roots: Option<&Path>) -> Result<ClientBuilder, HttpError> {

@@ -1,6 +1,6 @@
 //! Small parts that everything else stands on and that know no one above: ids, the clock, durable files, retry policies,
-//! the HTTP client, the dispatcher's own secrets, what is wrong with a file and how other people's text is shown, the control
-//! protocol, what a look at a dependency found, age, fault points for tests.
+//! the HTTP client and how it finds servers, the dispatcher's own secrets, what is wrong with a file and how other people's
+//! text is shown, the control protocol, what a look at a dependency found, age, fault points for tests.
 
 pub mod chain;
 pub mod checkup;
@@ -12,6 +12,7 @@ pub mod fault;
 pub mod http;
 pub mod ids;
 pub mod keepsake;
+pub mod names;
 pub mod retry;
 pub mod seal;
 pub mod status;

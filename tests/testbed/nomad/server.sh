@@ -3,14 +3,16 @@
 #
 #   --server-of DIR    only a client, of the server in that folder; otherwise server and client in one
 #   --no-client        only a server
+#   --chroot FOLDER    what a task of the driver exec finds as its root; by default the files of the base image
 #   --config FILE      more configuration (JSON or HCL), read after ours; may be repeated
 
 options_of_agent() {
-  server_of='' client=true
+  server_of='' client=true chroot=$root/rootfs
   while [[ $# -gt 0 ]]; do
     case $1 in
       --server-of) server_of=$2 && shift ;;
       --no-client) client=false ;;
+      --chroot) chroot=$2 && shift ;;
       --config) cat "$2" > "$dir/more-${#more[@]}.${2##*.}" && more+=("$2") && shift ;;
       *) die "nomad: unknown option $1" ;;
     esac
@@ -26,7 +28,7 @@ options_of_agent() {
 # - Above 80 % of disk use the client removes ended allocations at once, with their logs.
 # - The resources are made up: two hundred small tasks at once are a test of dispatch, not of this machine.
 configure() {
-  jq -n --arg dir "$dir" --arg name "${dir##*/}" --arg rootfs "$root/rootfs" --arg docker "unix://$root/docker/sock" \
+  jq -n --arg dir "$dir" --arg name "${dir##*/}" --arg chroot "$chroot" --arg docker "unix://$root/docker/sock" \
     --argjson http "$(free_port)" --argjson rpc "$(free_port)" --argjson serf "$(free_port)" \
     --argjson server "$([[ -z $server_of ]] && echo true || echo false)" --argjson client "$client" \
     --arg join "127.0.0.1:$([[ -z $server_of ]] || jq .ports.rpc "$server_of/config.json")" '{
@@ -42,7 +44,7 @@ configure() {
           "fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean,consul,vault,cni,bridge,plugins_cni",
           "driver.denylist": "java,qemu"
         },
-        chroot_env: {"\($rootfs)": "/"}
+        chroot_env: {($chroot): "/"}
       },
       plugin: [
         {raw_exec: {config: {enabled: true}}},
