@@ -15,6 +15,7 @@ use crate::vault::VaultError;
 pub(super) struct Patience<'a> {
     emitter: &'a Emitter,
     delays: Box<dyn Iterator<Item = Duration> + Send>,
+    looks: Box<dyn Iterator<Item = Duration> + Send>,
     since: Instant,
     bound: Duration,
     said: String,
@@ -24,7 +25,8 @@ impl<'a> Patience<'a> {
     /// Lasts for `bound` from now.
     pub(super) fn new(bound: Duration, emitter: &'a Emitter) -> Self {
         let delays = Box::new(RetryPolicy::VAULT.delays());
-        Self { emitter, delays, since: Instant::now(), bound, said: String::new() }
+        let looks = Box::new(RetryPolicy::DEPOSIT.delays());
+        Self { emitter, delays, looks, since: Instant::now(), bound, said: String::new() }
     }
 
     /// Repeats a call that changes nothing until it is answered: with its answer, with an error that waiting does not mend, or with
@@ -48,10 +50,27 @@ impl<'a> Patience<'a> {
     pub(super) async fn wait(&mut self, error: VaultError) -> Result<(), GrantStop> {
         let asked_for = error.why.retry_after().unwrap_or_default();
         let delay = self.delays.next().unwrap_or(self.bound).max(asked_for);
-        if self.since.elapsed() + delay > self.bound {
-            return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: Box::new(error) });
+        match self.pass(delay, chain::words(&error)).await {
+            Ok(()) => Ok(()),
+            Err(waited) => Err(GrantStop::Unavailable { waited, source: Box::new(error) }),
         }
-        let words = chain::words(&error);
+    }
+
+    /// Waits before the next look at `place`, where nothing was deposited yet.
+    ///
+    /// # Errors
+    /// The bound has been reached.
+    pub(super) async fn wait_for_deposit(&mut self, place: &str) -> Result<(), GrantStop> {
+        let delay = self.looks.next().unwrap_or(self.bound);
+        let words = format!("nothing stands at {place} yet");
+        self.pass(delay, words).await.map_err(|waited| GrantStop::NotDeposited { place: place.to_owned(), waited })
+    }
+
+    /// Lets `delay` go by and says why, once; where that is beyond the bound, answers at once for how long it has waited.
+    async fn pass(&mut self, delay: Duration, words: String) -> Result<(), Duration> {
+        if self.since.elapsed() + delay > self.bound {
+            return Err(self.since.elapsed());
+        }
         if words != self.said {
             self.emitter.emit([Kind::status(WAITING, Some(words.clone()))]);
             self.said = words;
