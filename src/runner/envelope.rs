@@ -37,6 +37,11 @@ pub enum Handover {
 }
 
 impl Handover {
+    /// Whether only a workload with an identity of its own can come by it.
+    pub fn needs_identity(&self) -> bool {
+        matches!(self, Self::Wrapped(wrapped) if matches!(wrapped.token, WrappingToken::Deposited(_)))
+    }
+
     /// The secrets that it carries or opens.
     pub fn names(&self) -> Box<dyn Iterator<Item = &SecretName> + '_> {
         match self {
