@@ -4,10 +4,11 @@
 //! - [`login`]: the dispatcher's own token: got, renewed, got anew.
 //! - [`mint`]: one grant; `proof` (pure) says whether a minted token is what was asked for.
 //! - [`deposit`]: the wrapping token, for runs that get theirs by their own identity.
-//! - [`check`]: what a start and `dispatch doctor` look at. [`trouble`]: since when it has not worked.
+//! - [`check`], [`identities`]: what a start and `dispatch doctor` look at. [`trouble`]: since when it has not worked.
 
 mod check;
 mod deposit;
+mod identities;
 mod login;
 mod mint;
 mod proof;
