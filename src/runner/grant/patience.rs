@@ -50,32 +50,34 @@ impl<'a> Patience<'a> {
     pub(super) async fn wait(&mut self, error: VaultError) -> Result<(), GrantStop> {
         let asked_for = error.why.retry_after().unwrap_or_default();
         let delay = self.delays.next().unwrap_or(self.bound).max(asked_for);
-        match self.pass(delay, chain::words(&error)).await {
-            Ok(()) => Ok(()),
-            Err(waited) => Err(GrantStop::Unavailable { waited, source: Box::new(error) }),
+        if self.since.elapsed() + delay > self.bound {
+            return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: Box::new(error) });
         }
+        self.pass(delay, chain::words(&error)).await;
+        Ok(())
     }
 
-    /// Waits before the next look at `place`, where nothing was deposited yet.
+    /// Waits before the next look at `place`, where nothing was deposited yet; the last look is at the bound.
     ///
     /// # Errors
     /// The bound has been reached.
     pub(super) async fn wait_for_deposit(&mut self, place: &str) -> Result<(), GrantStop> {
-        let delay = self.looks.next().unwrap_or(self.bound);
+        let left = self.bound.saturating_sub(self.since.elapsed());
+        if left.is_zero() {
+            return Err(GrantStop::NotDeposited { place: place.to_owned(), waited: self.bound });
+        }
+        let delay = self.looks.next().unwrap_or(left).min(left);
         let words = format!("nothing stands at {place} yet");
-        self.pass(delay, words).await.map_err(|waited| GrantStop::NotDeposited { place: place.to_owned(), waited })
+        self.pass(delay, words).await;
+        Ok(())
     }
 
-    /// Lets `delay` go by and says why, once; where that is beyond the bound, answers at once for how long it has waited.
-    async fn pass(&mut self, delay: Duration, words: String) -> Result<(), Duration> {
-        if self.since.elapsed() + delay > self.bound {
-            return Err(self.since.elapsed());
-        }
+    /// Lets `delay` go by and says why, once.
+    async fn pass(&mut self, delay: Duration, words: String) {
         if words != self.said {
             self.emitter.emit([Kind::status(WAITING, Some(words.clone()))]);
             self.said = words;
         }
         sleep(delay).await;
-        Ok(())
     }
 }
