@@ -3,6 +3,7 @@
 //!
 //! - `world`: an ops repo, a config and the binary, with a Vault that was set up by `dispatch policies apply`.
 //! - `policies`: what the server refuses the dispatcher; drift. `runs`: whole runs. `troubles`: a thief, and a Vault that fails.
+//! - `identities`: what stands there besides where runs take their grants by their own identity.
 //! - `weather`: answers that are lost, doubled or late, and clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
@@ -21,6 +22,7 @@ mod child;
 #[path = "../common/fault_proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod fault_proxy;
+mod identities;
 mod login;
 #[path = "../common/ops_repo.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]

@@ -11,6 +11,9 @@ use crate::support::chain;
 use crate::support::retry::RetryPolicy;
 use crate::vault::VaultError;
 
+/// A deposit that comes sooner than this is nothing to speak of.
+const DEPOSIT_IS_LATE: Duration = Duration::from_secs(2);
+
 /// One wait for Vault, over all the calls that are made during it.
 pub(super) struct Patience<'a> {
     emitter: &'a Emitter,
@@ -67,8 +70,11 @@ impl<'a> Patience<'a> {
             return Err(GrantStop::NotDeposited { place: place.to_owned(), waited: self.bound });
         }
         let delay = self.looks.next().unwrap_or(left).min(left);
-        let words = format!("nothing stands at {place} yet");
-        self.pass(delay, words).await;
+        if self.since.elapsed() < DEPOSIT_IS_LATE {
+            sleep(delay).await;
+        } else {
+            self.pass(delay, format!("nothing stands at {place} yet")).await;
+        }
         Ok(())
     }
 
