@@ -1,10 +1,14 @@
 //! Grants by the runs' own identities: the payload holds no token, the wrapping token is deposited for one allocation, and goes away
 //! with its run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use dispatch::runner::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed, Secrets};
+use dispatch::support::ids::{LaunchKey, sha256_hex};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, docker, escaped, payload, raw_exec};
@@ -168,6 +172,67 @@ fn who_reads_a_deposit_as_an_administrator_and_opens_it_first_is_noticed() {
     assert_eq!((bed.gate.executions("stolen"), world.alarms("grant_intercepted")), (0, 1), "{}", running.said());
     world.wait_until_revoked("stolen@1");
     wait_until_cleared(world);
+}
+
+/// An envelope that anybody can write who may dispatch the job: a script of their own, and no grant.
+fn forged(bed: &Bed, id: &str, key: &LaunchKey) -> Vec<u8> {
+    let sealed = |text: &str| Sealed { sha256: sha256_hex(text.as_bytes()), bytes: text.as_bytes().to_vec() };
+    let envelope = Envelope {
+        protocol: PROTOCOL,
+        run: format!("{id}@1").parse().unwrap(),
+        key: key.clone(),
+        slot: 0,
+        action: sealed("id = 'x'\n"),
+        formula: "report".parse().unwrap(),
+        kind: FormulaKind::Mechanical,
+        script: sealed(&bed.gate.knock()),
+        context_files: BTreeMap::new(),
+        params: BTreeMap::new(),
+        mounts: BTreeMap::new(),
+        environment: BTreeMap::new(),
+        handover: Handover::Values(Secrets::new()),
+        limits: Limits { timeout_seconds: 60, grace_seconds: 2 },
+        working_directory: None,
+        traceparent: None,
+    };
+    envelope.to_handover().unwrap().to_vec()
+}
+
+#[test]
+fn who_takes_a_runs_key_between_the_look_and_the_launch_is_not_handed_its_grant() {
+    let (_vault, bed) = Bed::with_identities(&Testbed::get().nomad(), &raw_exec());
+    let world = &bed.world;
+    let proxy = FaultProxy::start(&world.vault.address);
+    world.configure(&proxy.url(), &format!("runner_address = '{}'\n", world.vault.address));
+    // Proven before, so that the next mint is the run's own.
+    world.action("before", "report", &["A"]);
+    world.publish();
+    let running = world.serve();
+    bed.let_go("before");
+    assert_eq!(world.wait_for_result("before")["state"], "succeeded", "{}", running.said());
+
+    world.action("taken", "report", &["A"]);
+    proxy.spoil(1, "POST /v1/auth/token/create/runner*", Fault::DelayAnswer(Duration::from_secs(5)));
+    let asked = proxy.seen("POST /v1/auth/token/create/runner*").len();
+    world.publish();
+    let blob = world.repo.remote_git(&["rev-parse", "main:vault/actions/taken.toml"]);
+    let key = LaunchKey::of_action(&"taken".parse().unwrap(), &blob.trim().parse().unwrap(), 1);
+    until("the mint", || (proxy.seen("POST /v1/auth/token/create/runner*").len() > asked).then_some(()));
+    let dispatch = json!({
+        "Payload": base64::engine::general_purpose::STANDARD.encode(forged(&bed, "taken", &key)),
+        "Meta": { "run_id": "taken@1", "launch_key": key.to_string() },
+        "IdPrefixTemplate": format!("{}-run-1-taken", &key.as_str()[..16]),
+    });
+    let path = format!("/v1/job/vault-runner/dispatch?idempotency_token={key}");
+    bed.nomad_namespace().must("PUT", &path, Some(&dispatch));
+    until("it to be noticed", || running.said().contains("somebody else has made it").then_some(()));
+    bed.wait_until_begun("taken");
+    assert_eq!(proxy.seen(&format!("POST /v1/kv/data/{FOLDER}/*")).len(), 1, "that of the run before");
+    assert!(deposits(world).is_empty());
+    bed.gate.open("taken");
+    world.wait_for_result("taken");
+    world.wait_until_revoked("taken@1");
+    assert!(deposits(world).is_empty());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::client::types::{Allocation, Evaluation, Job};
 use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
 use super::log::Log;
 use super::watch::Hint;
-use super::{NomadBackend, Place, persist, plainly, point};
+use super::{Maker, NomadBackend, Place, persist, plainly, point};
 use crate::action::reason::Reason;
 use crate::backend::{BackendError, Cursor, End, Ended, Observation, Placement};
 use crate::support::clock::{Clock as _, SystemClock};
@@ -160,8 +160,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An allocation that is to run and is not over may want what its identity gives it a right to.
+    /// An allocation that is to run and is not over may want what its identity gives it a right to. Of a child that may be somebody
+    /// else's nothing is said: nobody has anything for it.
     async fn tell_placements(&mut self) {
+        if self.place.maker != Maker::We {
+            return;
+        }
         let alive = |one: &&Allocation| {
             one.desired_status == "run" && matches!(one.client_status.as_str(), "pending" | "running")
         };
