@@ -106,7 +106,8 @@ fn workload_identity(identity: &WorkloadIdentity, vault: &Vault, config: &Config
     let at = |key: &str| format!("secrets.vault.workload_identity.{key}");
     for (key, text) in [("mount", &identity.mount), ("role", &identity.role), ("audience", &identity.audience)] {
         if !is_plain(text) {
-            let wrong = Wrong::new(format!("`{text}` cannot be one: letters, digits, `-`, `_`, `.` and `/` inside are"));
+            let wrong =
+                Wrong::new(format!("`{text}` cannot be one: letters, digits, `-`, `_`, `.` and `/` inside are"));
             draft.complain(&at(key), Error, wrong);
         }
     }
@@ -131,7 +132,11 @@ fn workload_identity(identity: &WorkloadIdentity, vault: &Vault, config: &Config
         let wrong = Wrong::new(format!(
             "runs of the backend `{name}` have no identity in Nomad, by which [secrets.vault.workload_identity] hands them their grants"
         ));
-        draft.complain(&key, Error, wrong.help("set it to `nomad`, or take that table out: grants then travel wrapped"));
+        draft.complain(
+            &key,
+            Error,
+            wrong.help("set it to `nomad`, or take that table out: grants then travel wrapped"),
+        );
     }
 }
 

@@ -126,8 +126,6 @@ pub enum Delivery {
     Values,
     /// In a wrapping that opens once.
     Wrapped,
-    /// In a wrapping whose token is deposited for the identity of the run's workload.
-    Deposited,
 }
 
 /// What a grant is asked for.

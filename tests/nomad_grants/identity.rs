@@ -74,6 +74,15 @@ fn takes_its_own(bed: &Bed) {
         assert!(!text.contains("hvs.") && !text.contains("hvb."), "{text}");
     }
     wait_until_cleared(&bed.world);
+    for id in ["none", "one", "two", "six"] {
+        let a = allocation(bed, id);
+        for l in bed.world.audited(&format!("kv/data/{FOLDER}/{a}")) {
+            eprintln!("XX {id} {} {} {}", l["time"], l["request"]["operation"], l["error"]);
+        }
+    }
+    for l in bed.world.audited("auth/jwt-nomad/login") {
+        eprintln!("XX login {}", l["time"]);
+    }
     // One for each run: what this delivery costs the server.
     let entities = bed.world.vault.must("LIST", "/v1/identity/entity/id", None);
     assert_eq!(entities["data"]["keys"].as_array().unwrap().len(), 4);
@@ -254,7 +263,11 @@ fn a_dispatcher_that_is_killed_around_the_deposit_leaves_nothing_behind_and_the_
         until("its formula to begin", || (bed.gate.executions("cut") > 0).then_some(()));
         if first_ends {
             let result = world.result("cut").unwrap();
-            assert_eq!((&result["state"], &result["reason"]), (&json!("not_started"), &json!("grant_expired")), "{point}");
+            assert_eq!(
+                (&result["state"], &result["reason"]),
+                (&json!("not_started"), &json!("grant_expired")),
+                "{point}"
+            );
         }
         bed.gate.open("cut");
         until("its success", || (world.result("cut")?["state"] == "succeeded").then_some(()));

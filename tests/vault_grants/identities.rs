@@ -40,7 +40,8 @@ fn policy_and_role_of_runs_are_written_once_and_drift_is_named_and_set_right() {
     assert!(check.status.success() && check.said.contains("jwt-nomad/dispatch-run"), "{}", check.said);
     let role = world.vault.must("GET", ROLE, None)["data"].clone();
     assert_eq!(role["bound_claims"], json!({ "nomad_namespace": "runs", "nomad_task": "runner" }));
-    let drifted = json!({ "role_type": "jwt", "user_claim": "nomad_job_id", "token_ttl": 30, "bound_audiences": ["any"] });
+    let drifted =
+        json!({ "role_type": "jwt", "user_claim": "nomad_job_id", "token_ttl": 30, "bound_audiences": ["any"] });
     world.vault.must("POST", ROLE, Some(&drifted));
     let wide = json!({ "policy": "path \"kv/data/disinto/*\" { capabilities = [\"read\"] }" });
     world.vault.must("PUT", POLICY, Some(&wide));
@@ -74,7 +75,12 @@ fn the_dispatcher_puts_down_and_removes_and_the_server_refuses_it_everything_els
         ("POST", "kv/data/disinto/other/x".to_owned(), put.clone(), 403),
         ("POST", format!("kv/data/disinto/runner/{}", world.secret("A")), put.clone(), 403),
         ("DELETE", format!("kv/metadata/disinto/runner/{}", world.secret("A")), json!(null), 403),
-        ("POST", "auth/jwt-nomad/role/dispatch-run".to_owned(), json!({ "role_type": "jwt", "user_claim": "sub" }), 403),
+        (
+            "POST",
+            "auth/jwt-nomad/role/dispatch-run".to_owned(),
+            json!({ "role_type": "jwt", "user_claim": "sub" }),
+            403,
+        ),
         ("POST", "auth/jwt-nomad/role/another".to_owned(), json!({ "role_type": "jwt", "user_claim": "sub" }), 403),
         ("LIST", "auth/jwt-nomad/role".to_owned(), json!(null), 403),
         ("POST", "auth/jwt-nomad/config".to_owned(), json!({ "jwks_url": "http://127.0.0.1:1" }), 403),
@@ -83,12 +89,30 @@ fn the_dispatcher_puts_down_and_removes_and_the_server_refuses_it_everything_els
         ("POST", "identity/entity-alias".to_owned(), json!({ "name": "x" }), 403),
         ("LIST", "identity/entity/id".to_owned(), json!(null), 403),
         // A grant can never be what a run is by its identity.
-        ("POST", "auth/token/create/runner".to_owned(), json!({ "policies": ["dispatch-handover"], "ttl": "60s" }), 403),
+        (
+            "POST",
+            "auth/token/create/runner".to_owned(),
+            json!({ "policies": ["dispatch-handover"], "ttl": "60s" }),
+            403,
+        ),
         ("DELETE", format!("kv/metadata/{own}"), json!(null), 204),
     ] {
         let wrap = path.starts_with("auth/token").then_some("60s");
         assert_eq!(ask(&api, method, &path, &body, wrap), status, "{method} {path} {body}");
     }
+}
+
+#[test]
+fn a_run_that_would_have_no_identity_is_refused_and_its_grant_taken_back() {
+    let (_server, world) = with_identities();
+    world.action("here", "show", &["A"]);
+    world.publish();
+    let once = world.call("once --backend local", &[]);
+    let result = world.result("here").unwrap_or_else(|| panic!("{}", once.said));
+    assert_eq!((&result["state"], &result["reason"]), (&json!("not_started"), &json!("launch_refused")), "{result}");
+    assert!(result["message"].as_str().unwrap().contains("has no identity"), "{result}");
+    assert!(!world.begun("here"));
+    world.wait_until_revoked("here@1");
 }
 
 #[test]
@@ -107,7 +131,11 @@ fn the_doctor_names_each_part_that_is_missing_for_the_identities_of_runs() {
     world.vault.must("DELETE", ROLE, None);
     spoilt("there is no role `auth/jwt-nomad/role/dispatch-run`");
     assert!(world.administer("policies apply").status.success());
-    world.vault.must("PUT", POLICY, Some(&json!({ "policy": "path \"kv/data/disinto/*\" { capabilities = [\"read\"] }" })));
+    world.vault.must(
+        "PUT",
+        POLICY,
+        Some(&json!({ "policy": "path \"kv/data/disinto/*\" { capabilities = [\"read\"] }" })),
+    );
     spoilt("the policy `dispatch-handover` is another than the one that ships");
     world.vault.must("DELETE", POLICY, None);
     spoilt("there is no policy `dispatch-handover`");

@@ -130,7 +130,9 @@ impl NomadBackend {
                 job = place.job,
                 "its job has another payload than was sent: somebody else has made it under its key; nothing is handed over to it"
             ),
-            Err(error) => tracing::warn!(run = %envelope.run, %error, "its payload cannot be read back; nothing is handed over to it"),
+            Err(error) => {
+                tracing::warn!(run = %envelope.run, %error, "its payload cannot be read back; nothing is handed over to it");
+            }
         }
         place
     }

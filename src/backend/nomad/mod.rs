@@ -84,7 +84,7 @@ struct Place {
 }
 
 /// Who made a child.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Maker {
     /// Nobody has looked.

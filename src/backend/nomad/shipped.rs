@@ -228,8 +228,15 @@ mod tests {
 
     fn ids(runner: &NomadJob) -> Result<Vec<String>, ShippedError> {
         let mounts = mounts();
-        let wishes =
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, audience: None, mounts: &mounts };
+        let wishes = Wishes {
+            namespace: "dispatch",
+            job: "vault-runner",
+            runner,
+            sidecar: None,
+            seal: None,
+            audience: None,
+            mounts: &mounts,
+        };
         Ok(wishes.jobs()?.into_iter().map(|job| job.id).collect())
     }
 
@@ -251,9 +258,17 @@ mod tests {
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
         let of = |runner: &NomadJob| {
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, audience: None, mounts: &mounts }
-                .jobs()
-                .unwrap()
+            Wishes {
+                namespace: "dispatch",
+                job: "vault-runner",
+                runner,
+                sidecar: None,
+                seal: None,
+                audience: None,
+                mounts: &mounts,
+            }
+            .jobs()
+            .unwrap()
         };
         let (runner, other) = (job(&["gpg+ssh"]), NomadJob { memory: Some(64), ..job(&["gpg+ssh"]) });
         let (jobs, changed) = (of(&runner), of(&other));
@@ -300,7 +315,15 @@ mod tests {
     #[test]
     fn with_raw_exec_a_mount_is_where_the_client_has_it() {
         let (mounts, runner) = (mounts(), NomadJob { driver: NomadDriver::RawExec, ..job(&["gpg"]) });
-        let wishes = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, seal: None, audience: None, mounts: &mounts };
+        let wishes = Wishes {
+            namespace: "n",
+            job: "j",
+            runner: &runner,
+            sidecar: None,
+            seal: None,
+            audience: None,
+            mounts: &mounts,
+        };
         assert!(wishes.jobs().is_ok());
         assert!(matches!(wishes.places(), Err(ShippedError::NoPath { name }) if name.as_str() == "ssh"));
     }

@@ -111,7 +111,10 @@ mod tests {
         };
         assert_eq!(of("team/kv/data/ci/handed/*"), "create update");
         assert_eq!(of("team/kv/metadata/ci/handed/*"), "delete");
-        assert_eq!((of("auth/nomads/role/runs").as_str(), of("sys/policies/acl/dispatch-handover").as_str()), ("read", "read"));
+        assert_eq!(
+            (of("auth/nomads/role/runs").as_str(), of("sys/policies/acl/dispatch-handover").as_str()),
+            ("read", "read")
+        );
         let without = Site { identity: None, ..site() }.dispatcher_policy();
         assert_eq!(hcl::parse(&without).unwrap().len(), with.len() - 4);
     }

@@ -33,10 +33,14 @@ impl VaultProvider {
     /// The accessor of the auth method.
     async fn method(&self, identity: &WorkloadIdentity) -> Result<String, GrantError> {
         let (mount, path) = (&identity.mount, &format!("auth/{}", identity.mount));
-        let enable = || format!("`vault auth enable -path={mount} jwt`, then `dispatch policies apply`; docs/vault.md has the rest");
+        let enable = || {
+            format!("`vault auth enable -path={mount} jwt`, then `dispatch policies apply`; docs/vault.md has the rest")
+        };
         match self.call(|session| async move { session.mount(path).await }).await {
             Ok(found) if found.kind == "jwt" => Ok(found.accessor),
-            Ok(found) => Err(wrong(format!("the auth method at `{mount}` is `{}`, and not `jwt`", found.kind), enable())),
+            Ok(found) => {
+                Err(wrong(format!("the auth method at `{mount}` is `{}`, and not `jwt`", found.kind), enable()))
+            }
             Err(Failure::Call(VaultError { why: Why::Denied { .. }, .. })) => {
                 Err(wrong(format!("no auth method is enabled at `{mount}`"), enable()))
             }
@@ -72,13 +76,19 @@ impl VaultProvider {
     async fn trusts_keys(&self, identity: &WorkloadIdentity) -> Result<(), GrantError> {
         let nothing = SecretString::from("none");
         match self.vault.login_jwt(&identity.mount, &identity.role, &nothing).await {
-            Err(VaultError { why: Why::Refused { words, .. }, .. }) if words.contains("could not load configuration") => {
-                let fix = format!("`vault write auth/{}/config jwks_url=<Nomad>/.well-known/jwks.json`", identity.mount);
+            Err(VaultError { why: Why::Refused { words, .. }, .. })
+                if words.contains("could not load configuration") =>
+            {
+                let fix =
+                    format!("`vault write auth/{}/config jwks_url=<Nomad>/.well-known/jwks.json`", identity.mount);
                 Err(wrong(format!("the auth method at `{}` is not told whose keys it trusts", identity.mount), fix))
             }
             Err(VaultError { why: Why::Refused { .. }, .. }) => Ok(()),
             Err(error) => Err(Failure::from(error).into()),
-            Ok(_) => Err(wrong(format!("`{}` lets in who has no identity", identity.mount), "disable it, and look who logged in")),
+            Ok(_) => Err(wrong(
+                format!("`{}` lets in who has no identity", identity.mount),
+                "disable it, and look who logged in",
+            )),
         }
     }
 }

@@ -240,7 +240,7 @@ impl SecretProvider for VaultProvider {
     }
 
     fn delivery(&self) -> Delivery {
-        self.settings.workload_identity.as_ref().map_or(Delivery::Wrapped, |_| Delivery::Deposited)
+        Delivery::Wrapped
     }
 
     async fn fate(&self, record: &GrantRecord) -> Result<Fate, GrantError> {

@@ -59,7 +59,6 @@ async fn deposit(world: &World, run: &Run, record: &GrantRecord, allocation: Str
     let mut delays = RetryPolicy::FOLLOW.delays();
     loop {
         match world.secrets.deposit(record, &allocation).await {
-            Ok(Deposited::There) => return,
             Ok(Deposited::Forgotten) if is_new => {
                 tracing::warn!(
                     run = %run.id,
@@ -68,9 +67,11 @@ async fn deposit(world: &World, run: &Run, record: &GrantRecord, allocation: Str
                 );
                 return;
             }
-            // A dispatcher before this one has deposited it.
-            Ok(Deposited::Forgotten) => return,
-            Err(error) => tracing::warn!(run = %run.id, %error, "its wrapping token is not deposited yet; trying again"),
+            // Of one that is not new: a dispatcher before this one has deposited it.
+            Ok(Deposited::There | Deposited::Forgotten) => return,
+            Err(error) => {
+                tracing::warn!(run = %run.id, %error, "its wrapping token is not deposited yet; trying again");
+            }
         }
         let Some(delay) = delays.next() else { return };
         tokio::time::sleep(delay).await;

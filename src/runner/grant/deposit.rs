@@ -140,8 +140,13 @@ mod tests {
         let of = |claims: &str| allocation(&identity(claims));
         let id = "da247605-c1c0-1a7f-1695-d3a2326bd7a5";
         assert_eq!(of(&format!("{{\"nomad_allocation_id\":\"{id}\",\"sub\":\"x\"}}")).as_deref(), Some(id));
-        for claims in ["{}", "[]", "{\"nomad_allocation_id\":\"\"}", "{\"nomad_allocation_id\":\"../x\"}", "{\"nomad_allocation_id\":1}"]
-        {
+        for claims in [
+            "{}",
+            "[]",
+            "{\"nomad_allocation_id\":\"\"}",
+            "{\"nomad_allocation_id\":\"../x\"}",
+            "{\"nomad_allocation_id\":1}",
+        ] {
             assert_eq!(of(claims), None, "{claims}");
         }
         assert_eq!(allocation("no token"), None);

@@ -38,8 +38,8 @@ use crate::vault::error::Effect;
 use crate::vault::kv::Field;
 use crate::vault::wrapping::Wrapping;
 use crate::vault::{Settings, Token, Trust, Vault, VaultError, Why};
-use patience::Patience;
 pub use deposit::IdentityError;
+use patience::Patience;
 pub use stop::GrantStop;
 
 /// A slow answer is better than a lost one: the unwrap cannot be repeated.

@@ -15,7 +15,7 @@ use crate::support::ids::SecretName;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Given<'a> {
     Values(BTreeMap<&'a SecretName, &'a str>),
-    Wrapped(Wrapping<&'a str>),
+    Wrapped(Box<Wrapping<&'a str>>),
 }
 
 /// What comes out of it.
@@ -23,7 +23,7 @@ pub(super) enum Given<'a> {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Taken {
     Values(BTreeMap<SecretName, WireSecret>),
-    Wrapped(Wrapping<WireSecret>),
+    Wrapped(Box<Wrapping<WireSecret>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +73,7 @@ impl<'a> Given<'a> {
             Handover::Values(values) => {
                 Self::Values(values.iter().map(|(name, value)| (name, value.expose_secret())).collect())
             }
-            Handover::Wrapped(wrapped) => Self::Wrapped(Wrapping {
+            Handover::Wrapped(wrapped) => Self::Wrapped(Box::new(Wrapping {
                 address: wrapped.address.clone(),
                 namespace: wrapped.namespace.clone(),
                 ca_pem: wrapped.ca_pem.clone(),
@@ -89,7 +89,7 @@ impl<'a> Given<'a> {
                 creation_time: wrapped.creation_time.clone(),
                 ttl_seconds: wrapped.ttl_seconds,
                 opens: (&wrapped.opens).into(),
-            }),
+            })),
         }
     }
 
