@@ -55,6 +55,12 @@ variable "identity" {
   default     = ""
 }
 
+variable "audience" {
+  type        = string
+  description = "for whom a run's own identity is made out, by which it takes its grant; not set: it has none, and grants come in payloads"
+  default     = ""
+}
+
 variable "network_mode" {
   type        = string
   description = "for docker; `none` cuts the formula off from everything"
@@ -222,6 +228,19 @@ job "vault-runner" {
         }
       }
 
+      # In `../secrets/nomad_dispatch.jwt` and not in the environment. Nomad makes it anew at half its life.
+      dynamic "identity" {
+        for_each = var.audience == "" ? [] : [var.audience]
+
+        content {
+          name = "dispatch"
+          aud  = [identity.value]
+          ttl  = "1h"
+          file = true
+          env  = false
+        }
+      }
+
       # A tmpfs, and Nomad's file API does not read it.
       dispatch_payload {
         file = "../secrets/envelope.json"
@@ -245,6 +264,7 @@ locals {
   arguments = compact([
     "runner",
     var.identity == "" ? "" : "--identity", var.identity,
+    var.audience == "" ? "" : "--workload-identity", var.audience == "" ? "" : "${NOMAD_SECRETS_DIR}/nomad_dispatch.jwt",
     "--envelope", "${NOMAD_SECRETS_DIR}/envelope.json",
     "--workdir", "${NOMAD_TASK_DIR}/run",
     "--fence", "${NOMAD_ALLOC_DIR}/data/fence",

@@ -68,6 +68,12 @@ pub struct Cursor(pub serde_json::Value);
 /// News of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
+    /// The backend has chosen a place for it, where its workload has an identity of its own; its process may not exist yet. Of a run
+    /// that is placed more than once, each time. Each call of [`Backend::observe`] says so anew.
+    Placed {
+        /// What the identity is of.
+        allocation: String,
+    },
     /// The job's process exists, and where. Each call of [`Backend::observe`] says so anew.
     Started(Placement),
     /// Whole lines of the runner's NDJSON event stream, in order, and the cursor behind them.

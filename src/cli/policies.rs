@@ -14,7 +14,7 @@ use super::render;
 use super::view::{AddedView, PoliciesView, PolicyView};
 use crate::config::Config;
 use crate::config::types::Vault as Configured;
-use crate::grant::policies::apply::{self, Change, Compared};
+use crate::grant::policies::apply::{self, Change, CompareError, Compared};
 use crate::grant::policies::roles::Roles;
 use crate::grant::policies::{Added, PolicyError, Site, Wanted, add};
 use crate::grant::vault::client;
@@ -49,11 +49,12 @@ enum Mode {
 fn look(from: &PoliciesFrom, mode: Mode, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     let config = invocation.load()?.config;
     let vault = configured(&config)?;
-    let site = Site::of(vault);
+    let namespace = config.backends.nomad.as_ref().map(|nomad| nomad.namespace.clone());
+    let site = Site::of(vault).in_namespace(namespace);
     let (wanted, shipped) = wanted(from, &config, vault, &site, invocation).map_err(|error| in_words(&error))?;
     let session = session(from, vault, invocation)?;
     let view = interruptible(async {
-        let compared = apply::compare(&session, &wanted, &site, vault, &shipped).await.map_err(|e| refused(&e))?;
+        let compared = apply::compare(&session, &wanted, &site, vault, &shipped).await.map_err(|e| not_compared(&e))?;
         refuse_more(&compared, mode)?;
         if mode == Mode::Apply {
             for object in compared.iter().filter(|object| object.change != Change::Unchanged) {
@@ -142,6 +143,15 @@ fn view(object: Compared) -> PolicyView {
         differs: object.differs,
         beyond: object.beyond,
         standing_beyond: object.standing_beyond,
+    }
+}
+
+fn not_compared(error: &CompareError) -> CliError {
+    match error {
+        CompareError::Refused(error) => refused(error),
+        CompareError::NoMethod { mount } => CliError::from_error(Kind::Failed, error).hint(format!(
+            "`vault auth enable -path={mount} jwt`, and tell it Nomad's keys: docs/vault.md, \"Payloads without a token\""
+        )),
     }
 }
 

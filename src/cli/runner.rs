@@ -23,6 +23,9 @@ pub(super) struct RunnerArgs {
     /// The age identity to which the envelope is encrypted.
     #[arg(long, value_name = "FILE")]
     identity: Option<PathBuf>,
+    /// The workload's own identity, for a grant that is handed over to nothing else.
+    #[arg(long, value_name = "FILE")]
+    workload_identity: Option<PathBuf>,
     /// Keeps the events in this file too; of a long stream the beginning and the end.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -39,6 +42,7 @@ impl RunnerArgs {
             workdir: self.workdir,
             fence: self.fence,
             identity: self.identity,
+            workload_identity: self.workload_identity,
             events: self.events,
             output: if self.linger { Output::Lossy } else { Output::Faithful },
         })

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::error::Page;
 use super::leaf::Wrong;
 use super::load::{Origin, Sources};
-use super::types::{Config, Vault};
+use super::types::{Config, Vault, WorkloadIdentity};
 use crate::support::diagnostic::Severity::{Error, Warning};
 
 /// What each variable sets where nothing else does. Vault's own come first: where both are set, `OpenBao`'s client prefers its own, but
@@ -27,6 +27,9 @@ const TOKENS: [&str; 2] = ["VAULT_TOKEN", "BAO_TOKEN"];
 
 /// Variables that would switch off the check of the server's certificate.
 const SKIP_VERIFY: [&str; 2] = ["VAULT_SKIP_VERIFY", "BAO_SKIP_VERIFY"];
+
+/// The backend whose runs have identities.
+const NOMAD: &str = "nomad";
 
 /// The ways to log in; one of them is configured.
 const LOGINS: [&str; 4] = ["token_env", "token_file", "approle", "jwt"];
@@ -82,9 +85,12 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
             draft.complain(&format!("secrets.vault.{key}"), Error, wrong);
         }
     }
-    if !vault.prefix.ends_with('/') || !is_plain(vault.prefix.trim_end_matches('/')) {
+    if !is_folder(&vault.prefix) {
         let wrong = Wrong::new(format!("`{}` is not a folder of secrets", vault.prefix));
         draft.complain("secrets.vault.prefix", Error, wrong.help("write it like `disinto/runner/`, without wildcards"));
+    }
+    if let Some(identity) = &vault.workload_identity {
+        workload_identity(identity, vault, config, draft);
     }
     for (key, text) in [("mount", &vault.mount), ("role", &vault.role), ("field", &vault.field)] {
         if !is_plain(text) {
@@ -93,6 +99,49 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
             draft.complain(&format!("secrets.vault.{key}"), Error, wrong);
         }
     }
+}
+
+/// The delivery by identity: names that mean themselves, a folder apart from the secrets, and runs that have an identity.
+fn workload_identity(identity: &WorkloadIdentity, vault: &Vault, config: &Config, draft: &mut Draft) {
+    let at = |key: &str| format!("secrets.vault.workload_identity.{key}");
+    for (key, text) in [("mount", &identity.mount), ("role", &identity.role), ("audience", &identity.audience)] {
+        if !is_plain(text) {
+            let wrong =
+                Wrong::new(format!("`{text}` cannot be one: letters, digits, `-`, `_`, `.` and `/` inside are"));
+            draft.complain(&at(key), Error, wrong);
+        }
+    }
+    let (own, secrets) = (identity.prefix.as_str(), vault.prefix.as_str());
+    if !is_folder(own) {
+        let wrong = Wrong::new(format!("`{own}` is not a folder of the key-value store"));
+        draft.complain(&at("prefix"), Error, wrong.help("write it like `disinto/handover/`, without wildcards"));
+    } else if own.starts_with(secrets) || secrets.starts_with(own) {
+        let wrong = Wrong::new(format!("`{own}` and the folder of the secrets, `{secrets}`, lie in one another"));
+        let help = "the dispatcher may write what it hands over, and no secret: name another folder";
+        draft.complain(&at("prefix"), Error, wrong.help(help));
+    }
+    if vault.jwt.as_ref().is_some_and(|login| (&login.mount, &login.role) == (&identity.mount, &identity.role)) {
+        let wrong = Wrong::new("the dispatcher and its runs cannot log in as the same role");
+        draft.complain(&at("role"), Error, wrong.help("give runs a role, and better a mount, of their own"));
+    }
+    let backends = &config.backends;
+    let named = std::iter::once(("backends.default".to_owned(), &backends.default))
+        .chain(backends.allow.iter().map(|name| ("backends.allow".to_owned(), name)))
+        .chain(backends.formula.iter().map(|(formula, name)| (format!("backends.formula.{formula}"), name)));
+    for (key, name) in named.filter(|(_, name)| *name != NOMAD) {
+        let wrong = Wrong::new(format!(
+            "runs of the backend `{name}` have no identity in Nomad, by which [secrets.vault.workload_identity] hands them their grants"
+        ));
+        draft.complain(
+            &key,
+            Error,
+            wrong.help("set it to `nomad`, or take that table out: grants then travel wrapped"),
+        );
+    }
+}
+
+fn is_folder(prefix: &str) -> bool {
+    prefix.ends_with('/') && is_plain(prefix.trim_end_matches('/'))
 }
 
 /// A path that means itself in a policy and in a URL: no wildcard, nothing that a server resolves before it checks.

@@ -63,12 +63,14 @@ fn client(nomad: &Nomad, token: TokenSource) -> Result<Client, ConnectError> {
 }
 
 fn wishes<'a>(nomad: &'a Nomad, config: &'a Config) -> Wishes<'a> {
+    let identity = config.secrets.vault.as_ref().and_then(|vault| vault.workload_identity.as_ref());
     Wishes {
         namespace: &nomad.namespace,
         job: &nomad.job,
         runner: &nomad.runner,
         sidecar: nomad.sidecar.as_ref(),
         seal: nomad.seal.as_ref(),
+        audience: identity.map(|identity| identity.audience.as_str()),
         mounts: &config.mounts,
     }
 }

@@ -60,6 +60,30 @@ pub struct GrantRecord {
     /// The wrapping in which it travels, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrapping: Option<WrappingRecord>,
+    /// Where that wrapping's token is deposited for the run, where it does not travel with the envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deposit: Option<DepositRecord>,
+}
+
+/// Where a wrapping token may stand, to be removed from there when the run is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepositRecord {
+    /// The mount of the key-value store.
+    pub mount: String,
+    /// The folder in it.
+    pub prefix: String,
+    /// The allocations for which it was to be deposited, recorded before it was.
+    #[serde(default)]
+    pub allocations: BTreeSet<String>,
+}
+
+/// What came of a deposit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deposited {
+    /// The run can take its wrapping token now.
+    There,
+    /// Nobody holds the wrapping token any more: the dispatcher that made the grant was ended before it could deposit it.
+    Forgotten,
 }
 
 /// A single-use wrapping as the journal keeps it: what tells later whether somebody has opened it, and nothing that opens it.
@@ -184,6 +208,11 @@ pub trait SecretProvider: Debug + Send + Sync {
 
     /// Makes the grant for one run: exactly `secrets`, no others.
     async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError>;
+
+    /// Deposits the wrapping token of a grant for the execution that was placed as `allocation`. May be done again.
+    async fn deposit(&self, _record: &GrantRecord, _allocation: &str) -> Result<Deposited, GrantError> {
+        Ok(Deposited::There)
+    }
 
     /// Takes the grant back, and proves that it is dead.
     async fn revoke(&self, record: &GrantRecord) -> Result<(), GrantError>;

@@ -5,6 +5,7 @@
 //! shut down only where nothing is between an act and its record.
 
 mod begin;
+mod deposit;
 mod follow;
 
 use std::collections::BTreeMap;

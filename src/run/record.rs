@@ -191,6 +191,10 @@ impl Run {
             }
             Step::Launch { backend, mark } => (self.backend, self.mark) = (Some(backend), mark),
             Step::Start { handle } => (self.handle, self.started_at) = (Some(handle), Some(at)),
+            Step::Deposit { allocation } => {
+                let deposit = self.grant.as_mut().and_then(|record| record.deposit.as_mut());
+                deposit.map(|deposit| deposit.allocations.insert(allocation));
+            }
             Step::Return { .. } => {}
             Step::Stop { cause, by } => {
                 self.stop = Some(Stop { cause, by, at });

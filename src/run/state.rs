@@ -119,6 +119,8 @@ pub enum Kind {
     Launch,
     /// The launch happened.
     Start,
+    /// The wrapping token of its grant is about to be deposited for it.
+    Deposit,
     /// The launch provably did not happen.
     Return,
     /// It is to stop.
@@ -135,7 +137,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::See,
         Self::Recover,
         Self::Amend,
@@ -145,6 +147,7 @@ impl Kind {
         Self::Grant,
         Self::Launch,
         Self::Start,
+        Self::Deposit,
         Self::Return,
         Self::Stop,
         Self::Finish,
@@ -165,6 +168,7 @@ impl Kind {
             Self::Grant => "grant",
             Self::Launch => "launch",
             Self::Start => "start",
+            Self::Deposit => "deposit",
             Self::Return => "return",
             Self::Stop => "stop",
             Self::Finish => "finish",
@@ -224,7 +228,7 @@ pub fn next(from: Option<State>, kind: Kind) -> Result<Next, Illegal> {
         (Kind::Reject, Seen) => Rejected,
         (Kind::Grant, Admitted) => Granted,
         (Kind::Launch, Granted) => Launching,
-        (Kind::Start, Launching) | (Kind::Recover, Seen) => Running,
+        (Kind::Start, Launching) | (Kind::Recover, Seen) | (Kind::Deposit, Running) => Running,
         // A start that comes after the stop: from here on it is known what is to be stopped.
         (Kind::Stop, Launching | Running) | (Kind::Start, Cancelling) => Cancelling,
         (Kind::Stop, Seen | Admitted | Granted)
@@ -251,7 +255,7 @@ fn was_taken(kind: Kind, from: State) -> bool {
         Kind::Finish => from == Finished,
         Kind::Settle => from == Settled,
         Kind::Publish => from == Published,
-        Kind::Amend | Kind::Hold | Kind::Revoke => false,
+        Kind::Amend | Kind::Hold | Kind::Deposit | Kind::Revoke => false,
     }
 }
 

@@ -130,6 +130,11 @@ pub enum Step {
         /// To observe, cancel and remove it by.
         handle: Handle,
     },
+    /// See [`Kind::Deposit`].
+    Deposit {
+        /// For which placement.
+        allocation: String,
+    },
     /// See [`Kind::Return`].
     Return {
         /// The proof, in words.
@@ -183,6 +188,7 @@ impl Step {
             Self::Grant { .. } => Kind::Grant,
             Self::Launch { .. } => Kind::Launch,
             Self::Start { .. } => Kind::Start,
+            Self::Deposit { .. } => Kind::Deposit,
             Self::Return { .. } => Kind::Return,
             Self::Stop { .. } => Kind::Stop,
             Self::Finish { .. } => Kind::Finish,

@@ -35,6 +35,7 @@ pub fn words(step: &Step) -> String {
         Step::Grant { record, slot, .. } => format!("takes slot {slot} with {}", record.policies.join(", ")),
         Step::Launch { backend, .. } => format!("launching on {backend}"),
         Step::Start { .. } => "begins".to_owned(),
+        Step::Deposit { allocation } => format!("placed as {allocation}, to which its grant is handed over"),
         Step::Return { proof } => format!("back in the queue: {proof}"),
         Step::Stop { cause, by } => stop(*cause, by.as_deref()),
         Step::Finish { how, wrapping: Some(Fate::Gone) } => {

@@ -37,6 +37,11 @@ pub enum Handover {
 }
 
 impl Handover {
+    /// Whether only a workload with an identity of its own can come by it.
+    pub fn needs_identity(&self) -> bool {
+        matches!(self, Self::Wrapped(wrapped) if matches!(wrapped.token, WrappingToken::Deposited(_)))
+    }
+
     /// The secrets that it carries or opens.
     pub fn names(&self) -> Box<dyn Iterator<Item = &SecretName> + '_> {
         match self {
@@ -58,8 +63,8 @@ pub struct Wrapped {
     pub namespace: Option<String>,
     /// PEM certificates to trust for `address`; the system's roots where it is not set.
     pub ca_pem: Option<String>,
-    /// The wrapping token.
-    pub token: SecretString,
+    /// The wrapping token, or how to come by it.
+    pub token: WrappingToken,
     /// `wrap_info.creation_path`, as the lookup must answer it.
     pub creation_path: String,
     /// `wrap_info.creation_time`, to the nanosecond, as the lookup must answer it.
@@ -69,6 +74,30 @@ pub struct Wrapped {
     /// What is inside.
     pub opens: Opens,
 }
+
+/// The token that opens a wrapping.
+#[derive(Debug, Clone)]
+pub enum WrappingToken {
+    /// Here: whoever reads the envelope has it.
+    Carried(SecretString),
+    /// In Vault, where one workload alone can read it: the one for which it was put there.
+    Deposited(Deposit),
+}
+
+/// Where a wrapping token is put down for one run, and how that run logs in to take it: by its own identity.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deposit {
+    /// Where the auth method is mounted.
+    pub mount: String,
+    /// The role.
+    pub role: String,
+    /// The folder as it is read, `kv/data/disinto/handover/`; a run's own place in it is named after its allocation.
+    pub folder: String,
+}
+
+/// The field that holds a wrapping token that was deposited.
+pub const DEPOSITED: &str = "token";
 
 /// What a wrapping holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

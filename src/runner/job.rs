@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::emit::Emitter;
-use super::envelope::{Envelope, FormulaKind, Handover, Secrets};
+use super::envelope::{Envelope, FormulaKind, Handover, Secrets, WrappingToken};
 use super::environment::{self, EnvironmentError, PATH, Places};
 use super::event::{CANCELLED, Kind, ReservedExit, STARTED, Stream};
 use super::events_file::EventsFile;
@@ -48,6 +48,8 @@ pub struct RunnerOptions {
     pub fence: PathBuf,
     /// The age identity that opens the envelope; none: it comes in the clear.
     pub identity: Option<PathBuf>,
+    /// The file of this workload's own identity, by which it takes a grant that is not in the envelope.
+    pub workload_identity: Option<PathBuf>,
     /// Where the events are kept besides standard output; its folder exists.
     pub events: Option<PathBuf>,
     /// Whether standard output is read by something that loses what was written just before the end.
@@ -187,7 +189,8 @@ fn run(options: &RunnerOptions, emitter: &Arc<Emitter>, bytes: &Arc<AtomicU64>) 
     let (shared, alive) = shared(registry, emitter, bytes)?;
     let plumbing = Plumbing::lay(&workdir, &shared, alive)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let begin = begin(&envelope, handover, &fence, &shared, formula, plumbing);
+    let opened = opened(handover, options.workload_identity.as_deref(), &shared);
+    let begin = begin(&envelope, opened, &fence, &shared, formula, plumbing);
     runtime.map_err(system("preparing to watch the formula"))?.block_on(begin)
 }
 
@@ -216,7 +219,10 @@ fn identities(path: &Path) -> Result<Identities, NotBegun> {
 fn to_redact(handover: &Handover) -> Vec<(String, SecretString)> {
     match handover {
         Handover::Values(values) => named(values),
-        Handover::Wrapped(wrapped) => vec![(grant::TOKEN.to_owned(), wrapped.token.clone())],
+        Handover::Wrapped(wrapped) => match &wrapped.token {
+            WrappingToken::Carried(token) => vec![(grant::TOKEN.to_owned(), token.clone())],
+            WrappingToken::Deposited(_) => Vec::new(),
+        },
     }
 }
 
@@ -272,7 +278,7 @@ impl Plumbing {
 /// The order here is what `fence` explains.
 async fn begin(
     envelope: &Envelope,
-    handover: Handover,
+    opened: impl Future<Output = Result<Secrets, NotBegun>>,
     fence: &Path,
     shared: &Shared,
     mut formula: Formula,
@@ -281,7 +287,7 @@ async fn begin(
     let emitter = &shared.emitter;
     let mut ears = Ears::open().map_err(system("listening to signals"))?;
     fence::take(fence, &format!("run {} key {} pid {}", envelope.run, envelope.key, std::process::id()))?;
-    let Some(secrets) = ears.during(opened(handover, shared), emitter).await else {
+    let Some(secrets) = ears.during(opened, emitter).await else {
         emitter
             .emit([Kind::status(CANCELLED, Some("the runner was asked to stop before the formula began".to_owned()))]);
         return Ok(EXIT_CANCELLED);
@@ -299,11 +305,11 @@ async fn begin(
 }
 
 /// The values that the formula is to have, each fit and known to the redactor.
-async fn opened(handover: Handover, shared: &Shared) -> Result<Secrets, NotBegun> {
+async fn opened(handover: Handover, identity: Option<&Path>, shared: &Shared) -> Result<Secrets, NotBegun> {
     match handover {
         Handover::Values(values) => Ok(values),
         Handover::Wrapped(wrapped) => {
-            let secrets = grant::open(&wrapped, &shared.registry, &shared.emitter).await?;
+            let secrets = grant::open(&wrapped, identity, &shared.registry, &shared.emitter).await?;
             environment::check_secrets(&secrets)?;
             shared.registry.add_all(named(&secrets)).map_err(NotBegun::Secret)?;
             Ok(secrets)

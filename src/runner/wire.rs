@@ -183,7 +183,7 @@ impl Envelope {
             params: document.params,
             mounts: document.mounts,
             environment: document.environment,
-            handover: document.handover.into(),
+            handover: document.handover.into_handover().ok_or(EnvelopeError::Ambiguous)?,
             limits: Limits {
                 timeout_seconds: document.limits.timeout_seconds,
                 grace_seconds: document.limits.grace_seconds,

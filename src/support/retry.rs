@@ -34,6 +34,9 @@ impl RetryPolicy {
     /// kept up is bounded by the life of what is waited for.
     pub const VAULT: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(5), budget: None };
 
+    /// For a run that looks for what its dispatcher deposits: mostly there within a tenth of a second, and never long after the placement.
+    pub const DEPOSIT: Self = Self { first: Duration::from_millis(50), cap: Duration::from_secs(1), budget: None };
+
     /// The waits, one for each further try.
     pub fn delays(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let builder = ExponentialBuilder::default().with_min_delay(self.first).with_max_delay(self.cap).with_jitter();

@@ -50,6 +50,8 @@ impl Refusal {
             400 if says("wrapping token is not valid") => Why::WrappingGone,
             // The second of a token that is used up, and whose accessor the server still has.
             400 if says("invalid accessor") || says("token not found") => Why::NoSuchAccessor,
+            // A login by JWT, whose method cannot ask the issuer (Nomad) for its keys now.
+            400 if says("fetching keys") => Why::Server { status, words },
             404 => Why::NotFound { path: path(), words },
             413 => Why::Malformed { words },
             429 => Why::Busy { retry_after: self.retry_after },
@@ -94,6 +96,8 @@ mod tests {
         assert!(matches!(why(400, &["1 error occurred:\n\t* invalid accessor\n\n"]), Why::NoSuchAccessor));
         assert!(matches!(why(400, &["token not found"]), Why::NoSuchAccessor));
         assert!(matches!(why(400, &["unknown role norole"]), Why::Refused { status: 400, .. }));
+        let no_keys = "error validating token: error verifying token signature: fetching keys oidc: get keys failed Get \"http://n\"";
+        assert!(matches!(why(400, &[no_keys]), Why::Server { status: 400, .. }));
         assert!(matches!(why(404, &[]), Why::NotFound { .. }));
         assert!(matches!(why(503, &["Vault is sealed"]), Why::Sealed));
         assert!(matches!(why(503, &[]), Why::Server { status: 503, .. }));

@@ -9,7 +9,7 @@ use vaultrs::api::kv2::requests::ReadSecretMetadataRequest;
 
 use super::answer::{Answer, take_secret};
 use super::call::Call;
-use super::client::{Session, named};
+use super::client::{Session, With, named};
 use super::error::{VaultError, Why};
 
 /// What stands in a field of a secret.
@@ -79,6 +79,16 @@ impl Session {
             _ => Err(reply.into_why(path, self.with())),
         };
         found.map_err(fail)
+    }
+
+    /// Writes `text` into `field` of the secret at `path`, the mount and `data/` included, as a new version with nothing else in it.
+    ///
+    /// # Errors
+    /// Refused. With [`super::error::Effect::Unknown`] it may stand there; the same may be written again.
+    pub async fn write_field(&self, path: &str, field: &str, text: &SecretString) -> Result<(), VaultError> {
+        use secrecy::ExposeSecret as _;
+        let body = serde_json::json!({ "data": { field: text.expose_secret() } });
+        self.vault().ask(Call::post(path, body), With { hidden: &[text], ..self.with() }).await.map(drop)
     }
 
     /// The current version of the secret `path` in `mount`, as of `now` by the server's clock: a version whose time comes later

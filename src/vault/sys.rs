@@ -59,6 +59,9 @@ pub struct Mount {
     /// Its options.
     #[serde(default)]
     pub options: Option<MountOptions>,
+    /// Its accessor: by this name policies mean it.
+    #[serde(default)]
+    pub accessor: String,
 }
 
 /// Options of a mount.

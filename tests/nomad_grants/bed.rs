@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::child::{Running, until};
 use crate::gate::Gate;
-use crate::testbed::{Api, Namespace, Testbed};
+use crate::testbed::{Api, Namespace, PrivateServer, Testbed};
 use crate::world::World;
 
 /// Names of the world's secrets, without their stem.
@@ -88,6 +88,20 @@ impl Bed {
         assert!(applied.status.success(), "{}", applied.said);
         bed.furnish();
         bed
+    }
+
+    /// The same, with a Vault of its own, in which runs take their grants by their own identities; with this in `[secrets.vault]`.
+    pub(crate) fn with_identities(nomad: &Api, runner: &str) -> (PrivateServer, Self) {
+        let server = Testbed::get().private_vault(&[]);
+        let mut world = World::at(server.api(), server.variable("TESTBED_VAULT_AUDIT").into());
+        world.vault.must("POST", "/v1/sys/auth/jwt-nomad", Some(&json!({ "type": "jwt" })));
+        let keys = json!({ "jwks_url": format!("{}/.well-known/jwks.json", nomad.address) });
+        world.vault.must("POST", "/v1/auth/jwt-nomad/config", Some(&keys));
+        world.identity = "[secrets.vault.workload_identity]\n".to_owned();
+        let bed = Self::of(world, nomad, runner);
+        let applied = bed.world.administer("policies apply");
+        assert!(applied.status.success(), "{}", applied.said);
+        (server, bed)
     }
 
     /// The formula `report`, which waits at the gate behind its report, and a value for each secret.

@@ -4,7 +4,7 @@
 //! - `bed`: an ops repo with Vault and Nomad; `gate`: where formulas wait. `search`: a value in every encoding, also in what is packed
 //!   (`unpack`); `places`: wherever it could be. `planted`: that the search finds what is there.
 //! - `runs`: exactly the secrets that were named, with each driver. `thief`: somebody who reads the payload. `sealed`: nobody reads it.
-//!   `canary`: no trace of a value. `tls`: a Vault with a CA of its own.
+//!   `identity`: nobody but the run itself comes by its wrapping. `canary`: no trace of a value. `tls`: a Vault with a CA of its own.
 
 #![allow(
     clippy::print_stderr,
@@ -25,6 +25,7 @@ mod child;
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod fault_proxy;
 mod gate;
+mod identity;
 #[path = "../common/ops_repo.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod ops_repo;

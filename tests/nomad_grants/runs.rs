@@ -29,7 +29,7 @@ fn beside_the_dispatcher_a_run_has_exactly_the_secrets_it_names() {
 }
 
 /// Nothing, one, two and six, at the same time.
-fn exactly_the_named(bed: &Bed) {
+pub(crate) fn exactly_the_named(bed: &Bed) {
     let world = &bed.world;
     let cases: [(&str, &[&str]); 4] = [("none", &[]), ("one", &["B"]), ("two", &["A", "C"]), ("six", &SIX)];
     for (id, names) in cases {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dispatch::runner::envelope::{Handover, Opens, SecretPlace, Wrapped};
+use dispatch::runner::envelope::{Handover, Opens, SecretPlace, Wrapped, WrappingToken};
 use dispatch::support::http::Times;
 use dispatch::vault::token::{Mint, Revoked};
 use dispatch::vault::{Session, Settings, Token, Trust, Vault, VaultError, WrapInfo};
@@ -92,7 +92,7 @@ impl Corner {
             address: self.api.address.clone(),
             namespace: None,
             ca_pem: None,
-            token: info.token.secret().clone(),
+            token: WrappingToken::Carried(info.token.secret().clone()),
             creation_path: info.creation_path,
             creation_time: info.creation_time,
             ttl_seconds: info.ttl,
@@ -108,7 +108,7 @@ impl Corner {
 
     /// The server, asked with the wrapping's token.
     pub(crate) fn with_token(&self, wrapped: &Wrapped) -> Api {
-        Api::vault(&self.api.address, wrapped.token.expose_secret())
+        Api::vault(&self.api.address, carried(wrapped).expose_secret())
     }
 
     pub(crate) fn is_alive(&self, accessor: &str) -> bool {
@@ -134,6 +134,14 @@ impl Corner {
 /// The value of a secret in every corner.
 pub(crate) fn value(name: &str) -> String {
     format!("canary-{}-0123456789abcdef", name.to_lowercase().replace('_', "/"))
+}
+
+/// The token in the envelope.
+pub(crate) fn carried(wrapped: &Wrapped) -> &SecretString {
+    match &wrapped.token {
+        WrappingToken::Carried(token) => token,
+        WrappingToken::Deposited(_) => panic!("it is deposited"),
+    }
 }
 
 /// The grant's accessor.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use dispatch::support::ids::sha256_hex;
 use secrecy::ExposeSecret as _;
 
-use crate::bed::{Corner, SECRETS, accessor, handover, value};
+use crate::bed::{Corner, SECRETS, accessor, carried, handover, value};
 use crate::runner_support::Case;
 
 /// Prints which of the six there are, each with the digest of its value, and whatever else looks like Vault's.
@@ -55,7 +55,7 @@ fn the_token_has_the_policies_of_the_named_secrets_and_nothing_else() {
 fn no_granted_value_and_no_token_is_seen_anywhere_but_in_the_formula() {
     let corner = Corner::new();
     let wrapped = corner.grant(&["NPM_TOKEN"]);
-    let token = wrapped.token.expose_secret().to_owned();
+    let token = carried(&wrapped).expose_secret().to_owned();
     let script = "echo \"$NPM_TOKEN\"; printf '%s' \"$NPM_TOKEN\" | base64; echo \"$NPM_TOKEN\" >&2; \
                   printf '%s' \"$NPM_TOKEN\" | od -An -v -tx1 | tr -d ' \\n'; echo; cat $0 > copy; echo up; read -t 60 < pipe";
     let case = Case::new(&format!("mkfifo pipe; exec 3<>pipe; {script}")).handover(handover(wrapped));
@@ -100,7 +100,7 @@ fn files(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
 fn a_formula_that_finds_the_tokens_elsewhere_cannot_print_them_either() {
     let corner = Corner::new();
     let wrapped = corner.grant(&["NPM_TOKEN"]);
-    let token = wrapped.token.expose_secret().to_owned();
+    let token = carried(&wrapped).expose_secret().to_owned();
     // A context file stands for whatever way it came by.
     let case = Case::new("cat $DISPATCH_CONTEXT_DIR/found").context("found", &format!("{token}\n"));
     let finished = case.handover(handover(wrapped)).run();

@@ -1,10 +1,10 @@
 //! Somebody else has a hand in the wrapping: the formula does not begin, and the exit code says so.
 
-use dispatch::runner::envelope::{Opens, Wrapped};
+use dispatch::runner::envelope::{Opens, Wrapped, WrappingToken};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use crate::bed::{Corner, handover};
+use crate::bed::{Corner, carried, handover};
 use crate::runner_support::{Case, Finished};
 
 const TALLY: &str = "echo ran >> ../../tally";
@@ -42,10 +42,10 @@ fn a_thief_who_reads_the_wrapping_through_the_cubbyhole_stops_the_run() {
 fn a_wrapping_that_was_wrapped_anew_is_not_the_one_that_was_made() {
     let corner = Corner::new();
     let mut wrapped = corner.grant(&["NPM_TOKEN"]);
-    let body = json!({ "token": wrapped.token.expose_secret() });
+    let body = json!({ "token": carried(&wrapped).expose_secret() });
     let again = corner.api.must("POST", "/v1/sys/wrapping/rewrap", Some(&body));
     assert_eq!(again["wrap_info"]["creation_path"], wrapped.creation_path);
-    wrapped.token = again["wrap_info"]["token"].as_str().unwrap().into();
+    wrapped.token = WrappingToken::Carried(again["wrap_info"]["token"].as_str().unwrap().into());
     stopped(wrapped, 67, "its creation time is another");
 }
 

@@ -4,6 +4,7 @@
 //! - `world`: an ops repo, a config and the binary, with a Vault that was set up by `dispatch policies apply`.
 //! - `search` and `unpack` (with the tests of grants in Nomad): a value in every encoding, also in what is packed.
 //! - `policies`: what the server refuses the dispatcher; drift. `runs`: whole runs. `troubles`: a thief, and a Vault that fails.
+//! - `identities`: what stands there besides where runs take their grants by their own identity.
 //! - `weather`: answers that are lost, doubled or late. `clocks`: clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
@@ -23,6 +24,7 @@ mod clocks;
 #[path = "../common/fault_proxy.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod fault_proxy;
+mod identities;
 mod login;
 #[path = "../common/ops_repo.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]

@@ -71,7 +71,7 @@ fn without_an_administrators_token_nothing_is_written_and_the_next_step_is_named
 }
 
 /// Asks with the dispatcher's token, with or without a wrapping header.
-fn ask(api: &Api, method: &str, path: &str, body: &Value, wrap: Option<&str>) -> u16 {
+pub(crate) fn ask(api: &Api, method: &str, path: &str, body: &Value, wrap: Option<&str>) -> u16 {
     let mut asked = request(api, method, path);
     if let Some(wrap) = wrap {
         asked = asked.header("X-Vault-Wrap-TTL", wrap);

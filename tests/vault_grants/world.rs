@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) vault: Api,
     /// Tables of the config beside those of Vault, such as `[backends]`.
     pub(crate) backends: String,
+    /// Tables of the config below that of Vault.
+    pub(crate) identity: String,
     /// What the names of this world's secrets begin with.
     stem: String,
     audit: PathBuf,
@@ -46,6 +48,7 @@ impl World {
             repo: OpsRepo::empty(),
             vault,
             backends: String::new(),
+            identity: String::new(),
             stem: unique("t").to_uppercase(),
             audit,
             seen: tempfile::tempdir().unwrap(),
@@ -97,10 +100,11 @@ impl World {
         let login = if more.contains("login") { "" } else { "token_file = 'token'\n" };
         let config = format!(
             "state_dir = '{root}/state'\n[ops]\nremote = 'file://{}'\npoll_seconds = 0.2\n[limits]\ngrace_seconds = 2\n\
-             [secrets]\nallow = [{}]\n[secrets.vault]\naddress = '{address}'\n{login}{}\n{}",
+             [secrets]\nallow = [{}]\n[secrets.vault]\naddress = '{address}'\n{login}{}\n{}\n{}",
             self.repo.bare().display(),
             allow.join(", "),
             more.replace("login", ""),
+            self.identity,
             self.backends
         );
         fs::write(self.path("dispatch.toml"), config).unwrap();

@@ -208,6 +208,11 @@ impl Backend for LocalBackend {
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {
+        if envelope.handover.needs_identity() {
+            let words = "a run on this machine has no identity by which it could take its grant: \
+                         [secrets.vault.workload_identity] is for runs in Nomad";
+            return Err(refused(words.to_owned()));
+        }
         let (settings, own_key, own_envelope) = (self.settings.clone(), key.clone(), envelope.clone());
         // Copying mounts and waiting for the disk must not hold up other runs.
         let prepared = tokio::task::spawn_blocking(move || launch::prepare(&settings, &own_key, &own_envelope)).await;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use super::client::{ClientError, Dispatch, Prospect};
 use super::names::{self, META_ACTION, META_ATTEMPT, META_KEY, META_RUN, Purpose, prefix, purpose, token};
-use super::{NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, point, question, refused};
+use super::{Maker, NAME, NomadBackend, PAYLOAD_LIMIT, Place, of_prospect, point, question, refused};
 use crate::backend::{BackendError, Found, Mark};
 use crate::runner::envelope::{Envelope, Handover};
 use crate::support::chain;
@@ -74,7 +74,9 @@ impl NomadBackend {
             for child in question(|| self.urgent.jobs(&prefix)).await? {
                 let whole = child.meta.as_ref().and_then(|meta| meta.get(META_KEY));
                 match purpose(&child.id, key).filter(|_| whole.is_some_and(|whole| whole == key.as_str())) {
-                    Some(Purpose::Run(_)) => found.run = Some(Place { key: key.clone(), job: child.id }),
+                    Some(Purpose::Run(_)) => {
+                        found.run = Some(Place { key: key.clone(), job: child.id, maker: Maker::Unknown });
+                    }
                     Some(Purpose::Seal(generation)) => found.sealed = found.sealed.max(generation),
                     None => {}
                 }
@@ -87,7 +89,7 @@ impl NomadBackend {
         let payload = self.payload(envelope)?;
         let children = self.children(key).await?;
         if let Some(place) = children.run {
-            return Ok(place);
+            return Ok(self.recognised(place, envelope, &payload).await);
         }
         let parent = self.parent(envelope)?;
         let meta = BTreeMap::from([
@@ -107,10 +109,31 @@ impl NomadBackend {
                 // It has happened, whatever becomes of the step.
                 let in_doubt = |error| BackendError::Ambiguous { backend: NAME, detail: chain::words(&error) };
                 point("nomad.dispatch.after", "dispatching").map_err(in_doubt)?;
-                return Ok(Place { key: key.clone(), job: child.id });
+                let place = Place { key: key.clone(), job: child.id, maker: Maker::Unknown };
+                return Ok(self.recognised(place, envelope, &payload).await);
             }
         }
         Err(refused(format!("{GENERATIONS} launches of it were given up already")))
+    }
+
+    /// Whether the child is of our making, where something will be handed over to it: a launch key can be known to others who may
+    /// dispatch jobs, and with the key they have a child of their own, which a grant must not reach.
+    async fn recognised(&self, place: Place, envelope: &Envelope, payload: &[u8]) -> Place {
+        if !envelope.handover.needs_identity() {
+            return place;
+        }
+        match question(|| self.client.payload(&place.job)).await {
+            Ok(Some(found)) if found == payload => return Place { maker: Maker::We, ..place },
+            Ok(_) => tracing::warn!(
+                run = %envelope.run,
+                job = place.job,
+                "its job has another payload than was sent: somebody else has made it under its key; nothing is handed over to it"
+            ),
+            Err(error) => {
+                tracing::warn!(run = %envelope.run, %error, "its payload cannot be read back; nothing is handed over to it");
+            }
+        }
+        place
     }
 
     /// The job that mounts what the run needs.
@@ -222,7 +245,7 @@ impl NomadBackend {
         let dispatch = Dispatch { parent: &parent.id, token: &token, prefix: &prefix, meta, payload: NOTHING };
         let child = self.bring_about(key, &dispatch).await?;
         if matches!(child.purpose, Some(Purpose::Run(_))) {
-            return Ok(Some(Place { key: key.clone(), job: child.id }));
+            return Ok(Some(Place { key: key.clone(), job: child.id, maker: Maker::Unknown }));
         }
         question(|| self.client.deregister(&child.id)).await?;
         Ok(None)

@@ -79,6 +79,26 @@ pub struct NomadBackend {
 struct Place {
     key: LaunchKey,
     job: String,
+    /// Whose payload it has, where that was looked at.
+    #[serde(default, skip_serializing_if = "Maker::is_unknown")]
+    maker: Maker,
+}
+
+/// Who made a child.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Maker {
+    /// Nobody has looked.
+    #[default]
+    Unknown,
+    /// This dispatcher: it has the payload that was sent.
+    We,
+}
+
+impl Maker {
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
 }
 
 impl Place {
@@ -87,7 +107,8 @@ impl Place {
     }
 
     fn handle(&self) -> Handle {
-        Handle(serde_json::json!({ "key": self.key, "job": self.job }))
+        // The fields are texts, which always become JSON.
+        Handle(serde_json::to_value(self).unwrap_or_default())
     }
 }
 
@@ -183,7 +204,7 @@ impl Backend for NomadBackend {
             let prefix = format!("{job}/dispatch-");
             for child in question(|| self.client.jobs(&prefix)).await?.into_iter().filter(|child| !child.stop) {
                 let Some((key, run)) = names::identity(child.meta.as_ref()) else { continue };
-                let handle = Place { key: key.clone(), job: child.id }.handle();
+                let handle = Place { key: key.clone(), job: child.id, maker: Maker::Unknown }.handle();
                 listed.push(Listed { key, run, handle });
             }
         }

@@ -1,6 +1,7 @@
 //! Following one run: its state whenever the watch says that something may have changed, its log at the same time, until it is
 //! over. Nothing here polls; the timers are the deadline of a placement and the repetition of a request that may not have arrived.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use super::client::types::{Allocation, Evaluation, Job};
 use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
 use super::log::Log;
 use super::watch::Hint;
-use super::{NomadBackend, Place, persist, plainly, point};
+use super::{Maker, NomadBackend, Place, persist, plainly, point};
 use crate::action::reason::Reason;
 use crate::backend::{BackendError, Cursor, End, Ended, Observation, Placement};
 use crate::support::clock::{Clock as _, SystemClock};
@@ -68,7 +69,7 @@ impl NomadBackend {
         news: &mpsc::Sender<Observation>,
     ) -> Result<Ended, BackendError> {
         let (begun, mut beginning) = tokio::sync::watch::channel(None::<Begun>);
-        let mut run = Run { backend: self, place, news, begun, seen: Look::default() };
+        let mut run = Run { backend: self, place, news, begun, seen: Look::default(), placed: BTreeSet::new() };
         let mut log = Log::new(&self.client, &self.turns, cursor, news);
         let fate = {
             let listen = async {
@@ -102,6 +103,8 @@ struct Run<'a> {
     news: &'a mpsc::Sender<Observation>,
     begun: tokio::sync::watch::Sender<Option<Begun>>,
     seen: Look,
+    /// The allocations of which it was told.
+    placed: BTreeSet<String>,
 }
 
 impl Run<'_> {
@@ -114,6 +117,7 @@ impl Run<'_> {
             point("nomad.look.before", "looking how the run stands")?;
             self.look(hint).await?;
             point("nomad.look.after", "looking how the run stands")?;
+            self.tell_placements().await;
             self.tell_beginning().await;
             match self.seen.verdict() {
                 Verdict::Over(fate) => return Ok(with_placement(fate, given_up)),
@@ -160,6 +164,23 @@ impl Run<'_> {
         }
         (self.seen.job, self.seen.evaluations) = (job, evaluations);
         Ok(())
+    }
+
+    /// An allocation that is to run and is not over may want what its identity gives it a right to. Of a child that may be somebody
+    /// else's nothing is said: nobody has anything for it.
+    async fn tell_placements(&mut self) {
+        if self.place.maker != Maker::We {
+            return;
+        }
+        let alive = |one: &&Allocation| {
+            one.desired_status == "run" && matches!(one.client_status.as_str(), "pending" | "running")
+        };
+        for one in self.seen.allocations.iter().filter(alive) {
+            if self.placed.insert(one.id.clone()) {
+                // As below.
+                let _ = self.news.send(Observation::Placed { allocation: one.id.clone() }).await;
+            }
+        }
     }
 
     async fn tell_beginning(&mut self) {

@@ -72,6 +72,8 @@ pub struct Wishes<'a> {
     pub sidecar: Option<&'a NomadJob>,
     /// `[backends.nomad.seal]`
     pub seal: Option<&'a NomadSeal>,
+    /// For whom the identities of runs are made out, where they take their grants by them.
+    pub audience: Option<&'a str>,
     /// `[mounts]`
     pub mounts: &'a BTreeMap<MountName, Mount>,
 }
@@ -148,6 +150,9 @@ impl Wishes<'_> {
         if let Some(seal) = self.seal {
             let _ = writeln!(variables, "identity = {}", text(&seal.identity));
         }
+        if let Some(audience) = self.audience {
+            let _ = writeln!(variables, "audience = {}", text(audience));
+        }
         shipped(RUNNER, id, variables)
     }
 }
@@ -223,8 +228,15 @@ mod tests {
 
     fn ids(runner: &NomadJob) -> Result<Vec<String>, ShippedError> {
         let mounts = mounts();
-        let wishes =
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, mounts: &mounts };
+        let wishes = Wishes {
+            namespace: "dispatch",
+            job: "vault-runner",
+            runner,
+            sidecar: None,
+            seal: None,
+            audience: None,
+            mounts: &mounts,
+        };
         Ok(wishes.jobs()?.into_iter().map(|job| job.id).collect())
     }
 
@@ -246,9 +258,17 @@ mod tests {
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
         let of = |runner: &NomadJob| {
-            Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, mounts: &mounts }
-                .jobs()
-                .unwrap()
+            Wishes {
+                namespace: "dispatch",
+                job: "vault-runner",
+                runner,
+                sidecar: None,
+                seal: None,
+                audience: None,
+                mounts: &mounts,
+            }
+            .jobs()
+            .unwrap()
         };
         let (runner, other) = (job(&["gpg+ssh"]), NomadJob { memory: Some(64), ..job(&["gpg+ssh"]) });
         let (jobs, changed) = (of(&runner), of(&other));
@@ -264,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn where_payloads_are_sealed_the_runner_is_told_its_identity_and_has_its_volume() {
+    fn the_runner_is_told_of_the_identities_that_open_its_payload_and_its_grant() {
         let (recipient, identity) = ("age1x".to_owned(), "/mnt/runner-key/identity".to_owned());
         let seal = NomadSeal { recipient, identity, volume: Some("runner-key".to_owned()) };
         let (mounts, runner) = (mounts(), job(&["gpg"]));
@@ -274,6 +294,7 @@ mod tests {
             runner: &runner,
             sidecar: Some(&runner),
             seal: Some(&seal),
+            audience: Some("dispatch-grant"),
             mounts: &mounts,
         };
         let jobs = wishes.jobs().unwrap();
@@ -283,16 +304,26 @@ mod tests {
         driver = "docker"
         volumes = { "runner-gpg" = "/keys", "runner-key" = "/mnt/runner-key" }
         identity = "/mnt/runner-key/identity"
+        audience = "dispatch-grant"
         spec = "[marker]"
         "#);
         assert!(jobs[0].variables.contains("volumes = { \"runner-key\" = \"/mnt/runner-key\" }"));
-        assert!(!jobs[2].variables.contains("identity"), "sidecars have none");
+        let has_none = |word: &str| !jobs[2].variables.contains(word);
+        assert!(has_none("identity") && has_none("audience"), "sidecars have none");
     }
 
     #[test]
     fn with_raw_exec_a_mount_is_where_the_client_has_it() {
         let (mounts, runner) = (mounts(), NomadJob { driver: NomadDriver::RawExec, ..job(&["gpg"]) });
-        let wishes = Wishes { namespace: "n", job: "j", runner: &runner, sidecar: None, seal: None, mounts: &mounts };
+        let wishes = Wishes {
+            namespace: "n",
+            job: "j",
+            runner: &runner,
+            sidecar: None,
+            seal: None,
+            audience: None,
+            mounts: &mounts,
+        };
         assert!(wishes.jobs().is_ok());
         assert!(matches!(wishes.places(), Err(ShippedError::NoPath { name }) if name.as_str() == "ssh"));
     }

@@ -33,7 +33,7 @@ pub use nomad_jobs::{NomadDriver, NomadJob, NomadSeal};
 pub use ops::{Credential, FormulaSource, Formulas, Layout, Ops, Results};
 pub use secrets::{SecretFiles, Secrets};
 pub use telling::Telling;
-pub use vault::{AppRole, Jwt, Vault};
+pub use vault::{AppRole, Jwt, Vault, WorkloadIdentity};
 pub use webhook::Webhook;
 
 /// The whole of `dispatch.toml`.

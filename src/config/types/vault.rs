@@ -59,6 +59,9 @@ pub struct Vault {
     /// Login by a JSON web token, such as a workload identity.
     #[serde(default)]
     pub jwt: Option<Jwt>,
+    /// Runs get their grants by their own identities in Nomad: no payload holds a token.
+    #[serde(default)]
+    pub workload_identity: Option<WorkloadIdentity>,
 }
 
 /// `[secrets.vault.approle]`
@@ -90,6 +93,24 @@ pub struct Jwt {
     pub file: PathBuf,
 }
 
+/// `[secrets.vault.workload_identity]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// Where the auth method is mounted at which runs log in; it trusts Nomad's keys, and serves nobody else.
+    #[serde(default = "defaults::identity_mount")]
+    pub mount: String,
+    /// The role that runs log in as.
+    #[serde(default = "defaults::identity_role")]
+    pub role: String,
+    /// For whom the identities of runs are made out, and of whom the role takes them.
+    #[serde(default = "defaults::audience")]
+    pub audience: String,
+    /// The folder of the key-value store in which wrappings wait for their runs, with a slash at its end; none of the secrets' own.
+    #[serde(default = "defaults::handover_prefix")]
+    pub prefix: String,
+}
+
 mod defaults {
     pub(super) fn mount() -> String {
         "kv".to_owned()
@@ -119,5 +140,17 @@ mod defaults {
     }
     pub(super) fn jwt_role() -> String {
         "dispatcher".to_owned()
+    }
+    pub(super) fn identity_mount() -> String {
+        "jwt-nomad".to_owned()
+    }
+    pub(super) fn identity_role() -> String {
+        "dispatch-run".to_owned()
+    }
+    pub(super) fn audience() -> String {
+        "dispatch-grant".to_owned()
+    }
+    pub(super) fn handover_prefix() -> String {
+        "disinto/handover/".to_owned()
     }
 }

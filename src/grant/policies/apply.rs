@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::roles::{Fields, Roles, differing};
-use super::{Policy, Site, Wanted, hcl};
+use super::{Policy, Site, Wanted, hcl, identity};
 use crate::config::types::Vault as Configured;
 use crate::support::ids::hex;
 use crate::vault::{Session, VaultError, Why};
@@ -41,7 +41,7 @@ pub enum Kind {
     Policy,
     /// The role of grants.
     TokenRole,
-    /// The role by which the dispatcher logs in.
+    /// The role by which the dispatcher logs in, or runs do.
     AuthRole,
 }
 
@@ -93,29 +93,70 @@ struct Role<'a> {
     fields: &'a Fields,
 }
 
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// The server does not answer, or does not let this session read its policies and roles.
+    #[error(transparent)]
+    Refused(#[from] VaultError),
+    /// Runs cannot log in: their policy names the accessor of a method that is not there.
+    #[error("the auth method at which runs log in is not enabled at `{mount}`")]
+    NoMethod {
+        /// Where.
+        mount: String,
+    },
+}
+
 /// Compares everything that is wanted with the server.
 ///
 /// # Errors
-/// The server does not answer, or does not let this session read its policies and roles.
+/// [`CompareError`]
 pub async fn compare(
     session: &Session,
     wanted: &Wanted,
     site: &Site,
     login: &Configured,
     shipped: &Roles,
-) -> Result<Vec<Compared>, VaultError> {
+) -> Result<Vec<Compared>, CompareError> {
     let mut all = Vec::new();
     for policy in &wanted.policies {
         all.push(policy_against(session, policy).await?);
     }
+    all.extend(of_identity(session, wanted, site, shipped).await?);
     for role in roles(wanted, site, login) {
         let beyond = match role.kind {
             Kind::TokenRole => wanted.roles.beyond(shipped),
-            _ => Vec::new(),
+            Kind::Policy | Kind::AuthRole => Vec::new(),
         };
         all.push(role_against(session, &role, beyond, shipped).await?);
     }
     Ok(all)
+}
+
+/// The policy and the role of runs, where they take their grants by their own identity.
+async fn of_identity(
+    session: &Session,
+    wanted: &Wanted,
+    site: &Site,
+    shipped: &Roles,
+) -> Result<Vec<Compared>, CompareError> {
+    let Some(identity) = &site.identity else { return Ok(Vec::new()) };
+    let mount = identity.mount.clone();
+    let accessor = match session.mount(&format!("auth/{mount}")).await {
+        // The server says so of a mount that is not there, to an administrator as well.
+        Err(VaultError { why: Why::Denied { .. }, .. }) => return Err(CompareError::NoMethod { mount }),
+        found => found?.accessor,
+    };
+    let policy = policy_against(session, &site.handover_policy(&accessor)).await?;
+    let (fields, plain) = (site.identity_role(&wanted.roles, shipped), site.identity_role(shipped, shipped));
+    let role = Role {
+        kind: Kind::AuthRole,
+        path: format!("auth/{mount}/role/{}", identity.role),
+        name: format!("{mount}/{}", identity.role),
+        fields: &fields,
+    };
+    let role = role_against(session, &role, identity::beyond(&fields, &plain), shipped).await?;
+    Ok(vec![policy, role])
 }
 
 /// Policies of the server that are named like a secret's and belong to none: a run could never get one, and whoever may mint could.

@@ -2,10 +2,12 @@
 //! `policies/`; a site may keep its own in a folder.
 //!
 //! - [`hcl`]: what a policy asks for (pure); [`roles`]: the roles and their fields (pure).
+//! - [`identity`]: what there is besides where runs take their grants by their own identity (pure).
 //! - [`apply`]: compares with a server, and writes.
 
 pub mod apply;
 pub mod hcl;
+pub mod identity;
 pub mod roles;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::types::Vault;
+use crate::config::types::{Vault, WorkloadIdentity};
 use crate::support::ids::SecretName;
 use roles::Roles;
 
@@ -86,12 +88,28 @@ pub struct Site {
     pub prefix: String,
     /// The token role.
     pub role: String,
+    /// How runs take their grants by their own identity, where they do.
+    pub identity: Option<WorkloadIdentity>,
+    /// The namespace of runs in Nomad, where it is known.
+    pub namespace: Option<String>,
 }
 
 impl Site {
     /// As configured.
     pub fn of(vault: &Vault) -> Self {
-        Self { mount: vault.mount.clone(), prefix: vault.prefix.clone(), role: vault.role.clone() }
+        Self {
+            mount: vault.mount.clone(),
+            prefix: vault.prefix.clone(),
+            role: vault.role.clone(),
+            identity: vault.workload_identity.clone(),
+            namespace: None,
+        }
+    }
+
+    /// The same, for runs in this namespace of Nomad.
+    #[must_use]
+    pub fn in_namespace(self, namespace: Option<String>) -> Self {
+        Self { namespace, ..self }
     }
 
     /// The path by which a secret is read.
@@ -106,7 +124,7 @@ impl Site {
 
     /// The dispatcher's policy, in the shipped shape.
     pub fn dispatcher_policy(&self) -> String {
-        self.render(DISPATCHER_SHAPE)
+        self.render(DISPATCHER_SHAPE) + &self.addition()
     }
 
     fn render(&self, shape: &str) -> String {

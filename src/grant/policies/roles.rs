@@ -1,4 +1,4 @@
-//! `roles.toml`: the token role of grants and the roles by which the dispatcher logs in, each with every field (pure).
+//! `roles.toml`: the token role of grants and the roles by which the dispatcher and runs log in, each with every field (pure).
 
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,8 @@ pub struct Roles {
     pub approle: Option<(String, Fields)>,
     /// For the dispatcher's login by a JSON web token.
     pub jwt: Option<Fields>,
+    /// For the login of runs by their own identity.
+    pub identity: Option<Fields>,
 }
 
 impl Roles {
@@ -55,7 +57,8 @@ impl Roles {
                 "token" => roles.token = fields,
                 "approle" => roles.approle = Some((name, fields)),
                 "jwt" => roles.jwt = Some(fields),
-                _ => return Err(wrong(format!("`{kind}` is none of token, approle, jwt"))),
+                "workload_identity" => roles.identity = Some(fields),
+                _ => return Err(wrong(format!("`{kind}` is none of token, approle, jwt, workload_identity"))),
             }
         }
         roles.missing().map_or(Ok(roles.clone()), |field| {

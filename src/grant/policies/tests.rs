@@ -2,8 +2,13 @@
 
 use super::*;
 
+fn of(mount: &str, prefix: &str, role: &str) -> Site {
+    let [mount, prefix, role] = [mount, prefix, role].map(str::to_owned);
+    Site { mount, prefix, role, identity: None, namespace: None }
+}
+
 fn site() -> Site {
-    Site { mount: "kv".to_owned(), prefix: "disinto/runner/".to_owned(), role: "runner".to_owned() }
+    of("kv", "disinto/runner/", "runner")
 }
 
 fn secret(name: &str) -> SecretName {
@@ -35,7 +40,7 @@ fn a_secrets_policy_reads_exactly_one_path() {
 
 #[test]
 fn another_mount_prefix_and_role_are_in_every_path() {
-    let site = Site { mount: "team/kv".to_owned(), prefix: "ci/".to_owned(), role: "jobs".to_owned() };
+    let site = of("team/kv", "ci/", "jobs");
     let all = site.dispatcher_policy() + &site.runner_policy(&secret("A"));
     for path in ["team/kv/metadata/ci/*", "team/kv/data/ci/A", "auth/token/create/jobs"] {
         assert!(all.contains(&format!("path \"{path}\"")), "{path}: {all}");

@@ -1,8 +1,12 @@
 //! What a start and `dispatch doctor` look at, in this order; what depends on something that does not hold is not looked at.
 
+use std::collections::BTreeSet;
+
 use super::VaultProvider;
+use crate::config::types::WorkloadIdentity;
 use crate::grant::GrantError;
 use crate::grant::policies::DISPATCHER;
+use crate::grant::policies::identity::HANDOVER;
 use crate::support::chain;
 use crate::support::checkup::{Finding, Standing};
 use crate::vault::{VaultError, Why};
@@ -13,7 +17,9 @@ const APPLY: &str =
 impl VaultProvider {
     pub(super) async fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for look in [Look::Server, Look::Login, Look::Policy, Look::Mount, Look::Wrapping, Look::Role] {
+        let mut looks = vec![Look::Server, Look::Login, Look::Policy, Look::Mount, Look::Wrapping, Look::Role];
+        looks.extend(self.settings.workload_identity.as_ref().map(Look::Identities));
+        for look in looks {
             let finding = self.look(look).await;
             let stands = finding.standing <= Standing::Warning;
             findings.push(finding);
@@ -24,7 +30,7 @@ impl VaultProvider {
         findings
     }
 
-    async fn look(&self, look: Look) -> Finding {
+    async fn look(&self, look: Look<'_>) -> Finding {
         let subject = look.subject(self);
         let looked = match look {
             Look::Server => return self.server(subject).await,
@@ -36,6 +42,7 @@ impl VaultProvider {
                 .get_or_try_init(|| self.prove_wrapping_is_forced())
                 .await
                 .map(|()| "a mint in the clear is refused by the server".to_owned()),
+            Look::Identities(identity) => self.identities(identity).await,
             Look::Role => self.prove_role().await.map(|()| {
                 format!(
                     "a token of {} s, an orphan, with the policy that was asked for alone",
@@ -81,7 +88,9 @@ impl VaultProvider {
     /// It may do what grants need, and nothing by which it could read a secret itself.
     async fn policy(&self) -> Result<String, GrantError> {
         let (needed, denied) = (self.needed(), self.denied());
-        let paths: Vec<String> = needed.iter().map(|(path, _)| path).chain(&denied).cloned().collect();
+        let put_down = self.settings.workload_identity.as_ref().map(|identity| self.place_of_probe(identity));
+        let paths = needed.iter().map(|(path, _)| path).chain(&denied).chain(&put_down);
+        let paths: Vec<String> = paths.cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let paths = &paths;
         let can = self.call(|session| async move { session.capabilities_self(paths).await }).await?;
         let wrong = |detail: String| Err(GrantError::Misconfigured { detail, fix: APPLY.to_owned() });
@@ -93,7 +102,15 @@ impl VaultProvider {
             let all = can.get(path).map(|all| all.join(", ")).unwrap_or_default();
             return wrong(format!("the dispatcher's token may do more than grants need: {all} on `{path}`"));
         }
+        if let Some(path) = put_down.filter(|path| has(path, "read")) {
+            return wrong(format!("the dispatcher's token may read what it puts down for runs: `{path}`"));
+        }
         Ok(format!("what `{DISPATCHER}` gives, and no secret"))
+    }
+
+    /// Where something would be put down for a run.
+    fn place_of_probe(&self, identity: &WorkloadIdentity) -> String {
+        format!("{}/data/{}PROBE", self.site.mount, identity.prefix)
     }
 
     fn needed(&self) -> Vec<(String, &'static str)> {
@@ -110,6 +127,12 @@ impl VaultProvider {
         .into();
         needed.push((format!("auth/token/create/{}", self.settings.role), "update"));
         needed.push((format!("{}/metadata/{}PROBE", self.site.mount, self.site.prefix), "read"));
+        if let Some(identity) = &self.settings.workload_identity {
+            needed.extend(["create", "update"].map(|capability| (self.place_of_probe(identity), capability)));
+            needed.push((format!("{}/metadata/{}PROBE", self.site.mount, identity.prefix), "delete"));
+            needed.push((format!("auth/{}/role/{}", identity.mount, identity.role), "read"));
+            needed.push((format!("sys/policies/acl/{HANDOVER}"), "read"));
+        }
         needed
     }
 
@@ -145,16 +168,17 @@ impl VaultProvider {
 
 /// One thing to look at.
 #[derive(Debug, Clone, Copy)]
-enum Look {
+enum Look<'a> {
     Server,
     Login,
     Policy,
     Mount,
     Wrapping,
     Role,
+    Identities(&'a WorkloadIdentity),
 }
 
-impl Look {
+impl Look<'_> {
     fn subject(self, provider: &VaultProvider) -> String {
         match self {
             Self::Server => "vault: server".to_owned(),
@@ -163,6 +187,7 @@ impl Look {
             Self::Mount => format!("vault: mount {}", provider.site.mount),
             Self::Wrapping => "vault: wrapping is forced".to_owned(),
             Self::Role => format!("vault: token role {}", provider.settings.role),
+            Self::Identities(_) => "vault: identities of runs".to_owned(),
         }
     }
 }

@@ -129,6 +129,7 @@ impl VaultProvider {
         let record = GrantRecord {
             accessors: vec![minted.wrapping.accessor.clone(), minted.accessor],
             wrapping: Some(wrapping),
+            deposit: self.deposit_record(),
             ..GrantRecord::of(secrets)
         };
         Ok(Grant { record, handover: self.wrapped(&minted.wrapping, opens, ca_pem) })
@@ -144,6 +145,7 @@ impl VaultProvider {
         let record = GrantRecord {
             accessors: vec![wrapping.accessor.clone()],
             wrapping: Some(record_of(&wrapping, None, Some(digest))?),
+            deposit: self.deposit_record(),
             ..GrantRecord::default()
         };
         Ok(Grant { record, handover: self.wrapped(&wrapping, Opens::Nonce(nonce), ca_pem) })
@@ -163,7 +165,7 @@ impl VaultProvider {
             address: self.settings.runner_address.clone().unwrap_or_else(|| self.vault.address().to_owned()),
             namespace: self.settings.namespace.clone(),
             ca_pem,
-            token: wrapping.token.secret().clone(),
+            token: self.token_of(wrapping),
             creation_path: wrapping.creation_path.clone(),
             creation_time: wrapping.creation_time.clone(),
             ttl_seconds: wrapping.ttl,

@@ -3,9 +3,12 @@
 //!
 //! - [`login`]: the dispatcher's own token: got, renewed, got anew.
 //! - [`mint`]: one grant; `proof` (pure) says whether a minted token is what was asked for.
-//! - [`check`]: what a start and `dispatch doctor` look at. [`trouble`]: since when it has not worked.
+//! - [`deposit`]: the wrapping token, for runs that get theirs by their own identity.
+//! - [`check`], [`identities`]: what a start and `dispatch doctor` look at. [`trouble`]: since when it has not worked.
 
 mod check;
+mod deposit;
+mod identities;
 mod login;
 mod mint;
 mod proof;
@@ -23,7 +26,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
 use super::policies::Site;
-use super::{Ask, Delivery, Fate, Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use super::{Ask, Delivery, Deposited, Fate, Grant, GrantError, GrantRecord, Presence, SecretProvider};
 use crate::config::types::Vault as Configured;
 use crate::support::checkup::Finding;
 use crate::support::http::Times;
@@ -52,6 +55,8 @@ pub struct VaultProvider {
     proven: OnceCell<()>,
     clock: Mutex<Option<(Timestamp, Instant)>>,
     trouble: Trouble,
+    /// Wrapping tokens on their way to runs that are not placed yet.
+    held: deposit::Held,
 }
 
 /// A client for the server that is configured.
@@ -97,6 +102,7 @@ impl VaultProvider {
             proven: OnceCell::new(),
             clock: Mutex::default(),
             trouble: Trouble::default(),
+            held: deposit::Held::default(),
         })
     }
 
@@ -224,8 +230,13 @@ impl SecretProvider for VaultProvider {
         self.grant(ask).await
     }
 
+    async fn deposit(&self, record: &GrantRecord, allocation: &str) -> Result<Deposited, GrantError> {
+        self.put_down(record, allocation).await
+    }
+
     async fn revoke(&self, record: &GrantRecord) -> Result<(), GrantError> {
-        Ok(self.revoke_all(&record.accessors.iter().collect()).await?)
+        let revoked = self.revoke_all(&record.accessors.iter().collect()).await;
+        Ok(revoked.and(self.clear_away(record).await)?)
     }
 
     fn delivery(&self) -> Delivery {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::deposit::Depositing;
 use super::{Driven, LifeError, Stride, Wishes, World, begin};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, Ended, Found, Handle, Observation};
@@ -55,11 +56,16 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
     let (sender, mut news) = mpsc::channel(NEWS);
     let mut watching = std::pin::pin!(backend.observe(&handle, &cursor, sender));
     let mut asked = Asked::new(world, run);
+    let mut depositing = Depositing::new(world, run);
     loop {
         let (to_stop, deadline) = (asked.to_stop, asked.deadline);
         let turn = tokio::select! {
             biased;
             Some(observation) = news.recv() => {
+                if let Observation::Placed { allocation } = observation {
+                    depositing.placed(allocation).await?;
+                    continue;
+                }
                 keep(&mut log, observation).map_err(LifeError::log(run))?;
                 continue;
             }
@@ -68,6 +74,7 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
             // Beside `observe`, not instead of it: what that holds while nobody goes on with it (a connection, one of few) may be
             // what this waits for.
             () = asked.answered() => continue,
+            () = depositing.done() => continue,
             () = wanted(&mut wishes.stop), if !to_stop => Turn::Stop,
             () = sleep_until(deadline) => Turn::Deadline,
         };
@@ -112,7 +119,7 @@ async fn fate(world: &World, run: &Run, told: &Progress) -> Option<Fate> {
 
 fn keep(log: &mut LogWriter, observation: Observation) -> Result<(), LogError> {
     match observation {
-        Observation::Started(_) => Ok(()),
+        Observation::Placed { .. } | Observation::Started(_) => Ok(()),
         Observation::Events { bytes, cursor } => log.feed(&bytes, &cursor),
         Observation::Dropped { bytes } => log.dropped(bytes),
         Observation::Incomplete { why } => log.incomplete(&why),

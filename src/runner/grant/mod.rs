@@ -1,9 +1,11 @@
 //! Opening what a run was granted, where it comes as a wrapping in Vault (30-grants).
 //!
 //! ```text
-//! lookup (is it ours, unopened?) ─► unwrap, once ─► is the content ours? ─► read each secret
+//! its token (from the envelope, or deposited in Vault for this workload's identity)
+//!   ─► lookup (is it ours, unopened?) ─► unwrap, once ─► is the content ours? ─► read each secret
 //! ```
 //!
+//! - `deposit`: coming by a wrapping token that is not in the envelope.
 //! - `stop`: every way not to arrive, with its words and its exit code.
 //! - `patience`: asking again while Vault cannot serve.
 //!
@@ -13,17 +15,19 @@
 //! - The token that comes out, and each value, is known to the redactor before anything else is done with it.
 //! - No token is in the formula's environment, nor kept behind this, but for the redactor's own list.
 
+mod deposit;
 mod patience;
 mod stop;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 
 use super::emit::Emitter;
-use super::envelope::{Opens, SecretPlace, Secrets, Wrapped};
+use super::envelope::{Opens, SecretPlace, Secrets, Wrapped, WrappingToken};
 use super::event::{GRANT_OPENED, Kind};
 use super::redact::{Registry, RegistryError};
 use crate::support::http::Times;
@@ -34,6 +38,7 @@ use crate::vault::error::Effect;
 use crate::vault::kv::Field;
 use crate::vault::wrapping::Wrapping;
 use crate::vault::{Settings, Token, Trust, Vault, VaultError, Why};
+pub use deposit::IdentityError;
 use patience::Patience;
 pub use stop::GrantStop;
 
@@ -60,13 +65,29 @@ pub enum NotOpened {
     Unfit(#[from] RegistryError),
 }
 
-/// Opens `wrapped` and answers its secrets: none where it holds a nonce. Says [`GRANT_OPENED`] when it is open.
+/// Opens `wrapped` and answers its secrets: none where it holds a nonce. Says [`GRANT_OPENED`] when it is open. `identity` is the file
+/// of this workload's identity, where it has one.
 ///
 /// # Errors
 /// See [`GrantStop`]: the formula must not begin.
-pub async fn open(wrapped: &Wrapped, registry: &Registry, emitter: &Emitter) -> Result<Secrets, NotOpened> {
-    let opener = Opener::new(wrapped)?;
-    let mut patience = Patience::new(Duration::from_secs(wrapped.ttl_seconds), emitter);
+pub async fn open(
+    wrapped: &Wrapped,
+    identity: Option<&Path>,
+    registry: &Registry,
+    emitter: &Emitter,
+) -> Result<Secrets, NotOpened> {
+    let vault = server(wrapped)?;
+    let life = Duration::from_secs(wrapped.ttl_seconds);
+    let token = match &wrapped.token {
+        WrappingToken::Carried(token) => Token::new(token).map_err(GrantStop::Settings)?,
+        WrappingToken::Deposited(deposit) => {
+            let token = deposit::take(&vault, deposit, identity, registry, &mut Patience::new(life, emitter)).await?;
+            registry.add(TOKEN, token.secret().clone())?;
+            token
+        }
+    };
+    let opener = Opener::new(wrapped, vault, token)?;
+    let mut patience = Patience::new(life, emitter);
     let answer = opener.unwrap(&mut patience).await?;
     match &wrapped.opens {
         Opens::Nonce(nonce) => {
@@ -84,6 +105,16 @@ pub async fn open(wrapped: &Wrapped, registry: &Registry, emitter: &Emitter) -> 
     }
 }
 
+fn server(wrapped: &Wrapped) -> Result<Vault, GrantStop> {
+    let settings = Settings {
+        addresses: std::slice::from_ref(&wrapped.address),
+        namespace: wrapped.namespace.as_deref(),
+        trust: wrapped.ca_pem.as_deref().map_or(Trust::System(None), Trust::Only),
+        times: TIMES,
+    };
+    Vault::new(settings).map_err(GrantStop::Settings)
+}
+
 struct Opener<'a> {
     vault: Vault,
     token: Token,
@@ -98,15 +129,7 @@ struct Failed {
 }
 
 impl<'a> Opener<'a> {
-    fn new(wrapped: &'a Wrapped) -> Result<Self, GrantStop> {
-        let settings = Settings {
-            addresses: std::slice::from_ref(&wrapped.address),
-            namespace: wrapped.namespace.as_deref(),
-            trust: wrapped.ca_pem.as_deref().map_or(Trust::System(None), Trust::Only),
-            times: TIMES,
-        };
-        let vault = Vault::new(settings).map_err(GrantStop::Settings)?;
-        let token = Token::new(&wrapped.token).map_err(GrantStop::Settings)?;
+    fn new(wrapped: &'a Wrapped, vault: Vault, token: Token) -> Result<Self, GrantStop> {
         let made = wrapped.creation_time.parse().map_err(GrantStop::Time)?;
         Ok(Self { vault, token, wrapped, made })
     }

@@ -11,10 +11,14 @@ use crate::support::chain;
 use crate::support::retry::RetryPolicy;
 use crate::vault::VaultError;
 
+/// A deposit that comes sooner than this is nothing to speak of.
+const DEPOSIT_IS_LATE: Duration = Duration::from_secs(2);
+
 /// One wait for Vault, over all the calls that are made during it.
 pub(super) struct Patience<'a> {
     emitter: &'a Emitter,
     delays: Box<dyn Iterator<Item = Duration> + Send>,
+    looks: Box<dyn Iterator<Item = Duration> + Send>,
     since: Instant,
     bound: Duration,
     said: String,
@@ -24,7 +28,8 @@ impl<'a> Patience<'a> {
     /// Lasts for `bound` from now.
     pub(super) fn new(bound: Duration, emitter: &'a Emitter) -> Self {
         let delays = Box::new(RetryPolicy::VAULT.delays());
-        Self { emitter, delays, since: Instant::now(), bound, said: String::new() }
+        let looks = Box::new(RetryPolicy::DEPOSIT.delays());
+        Self { emitter, delays, looks, since: Instant::now(), bound, said: String::new() }
     }
 
     /// Repeats a call that changes nothing until it is answered: with its answer, with an error that waiting does not mend, or with
@@ -51,12 +56,34 @@ impl<'a> Patience<'a> {
         if self.since.elapsed() + delay > self.bound {
             return Err(GrantStop::Unavailable { waited: self.since.elapsed(), source: Box::new(error) });
         }
-        let words = chain::words(&error);
+        self.pass(delay, chain::words(&error)).await;
+        Ok(())
+    }
+
+    /// Waits before the next look at `place`, where nothing was deposited yet; the last look is at the bound.
+    ///
+    /// # Errors
+    /// The bound has been reached.
+    pub(super) async fn wait_for_deposit(&mut self, place: &str) -> Result<(), GrantStop> {
+        let left = self.bound.saturating_sub(self.since.elapsed());
+        if left.is_zero() {
+            return Err(GrantStop::NotDeposited { place: place.to_owned(), waited: self.bound });
+        }
+        let delay = self.looks.next().unwrap_or(left).min(left);
+        if self.since.elapsed() < DEPOSIT_IS_LATE {
+            sleep(delay).await;
+        } else {
+            self.pass(delay, format!("nothing stands at {place} yet")).await;
+        }
+        Ok(())
+    }
+
+    /// Lets `delay` go by and says why, once.
+    async fn pass(&mut self, delay: Duration, words: String) {
         if words != self.said {
             self.emitter.emit([Kind::status(WAITING, Some(words.clone()))]);
             self.said = words;
         }
         sleep(delay).await;
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::deposit::IdentityError;
 use crate::runner::event::ReservedExit;
 use crate::support::ids::SecretName;
 use crate::vault::kv::Absence;
@@ -17,6 +18,33 @@ pub enum GrantStop {
     /// The wrapping's time cannot be read.
     #[error("the envelope's wrapping was made at a time that cannot be read")]
     Time(#[source] jiff::Error),
+    /// The identity of this workload cannot be used.
+    #[error("the grant is handed over to this workload's own identity")]
+    Identity(#[source] IdentityError),
+    /// Vault does not take the identity.
+    #[error("Vault does not let this workload in by its identity; `dispatch policies check` compares the role")]
+    LogIn(#[source] Box<VaultError>),
+    /// Nobody deposited the wrapping token in time.
+    #[error(
+        "no wrapping token was deposited at `{place}` within {} s: the dispatcher that made it was ended before it could, or Vault \
+         did not take it",
+        waited.as_secs()
+    )]
+    NotDeposited {
+        /// Where.
+        place: String,
+        /// For how long it was looked for.
+        waited: Duration,
+    },
+    /// What was deposited is gone, or is none.
+    #[error("what was deposited at `{place}` for this run cannot be used")]
+    NoDeposit {
+        /// Where.
+        place: String,
+        /// What is there.
+        #[source]
+        source: Absence,
+    },
     /// Its lookup answers something else than the envelope says.
     #[error(
         "the wrapping is not the one that was made for this run: its {part} is another; somebody has opened it and wrapped it \
@@ -115,11 +143,14 @@ impl GrantStop {
     /// The exit code.
     pub fn exit(&self) -> ReservedExit {
         match self {
-            Self::Settings(_) | Self::Time(_) => ReservedExit::BadEnvelope,
+            Self::Settings(_) | Self::Time(_) | Self::Identity(_) => ReservedExit::BadEnvelope,
             Self::Other { .. } | Self::OtherContent { .. } | Self::Intercepted { .. } => ReservedExit::GrantIntercepted,
             Self::Expired { .. }
             | Self::Spent { .. }
             | Self::Unavailable { .. }
+            | Self::NotDeposited { .. }
+            | Self::NoDeposit { .. }
+            | Self::LogIn(_)
             | Self::Refused(_)
             | Self::TakenBack { .. }
             | Self::Stopped(_) => ReservedExit::GrantExpired,

@@ -29,6 +29,9 @@ pub enum EnvelopeError {
         /// Where.
         column: usize,
     },
+    /// A wrapping that is two, or none.
+    #[error("the envelope holds both a wrapping token and a place where one was deposited, or neither")]
+    Ambiguous,
     /// Made by a build that is too new or too old.
     #[error(
         "the envelope has protocol {found}; this runner reads {OLDEST} to {PROTOCOL}: \

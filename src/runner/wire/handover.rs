@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize as _;
 
-use crate::runner::envelope::{Handover, Opens, SecretPlace, Wrapped};
+use crate::runner::envelope::{Deposit, Handover, Opens, SecretPlace, Wrapped, WrappingToken};
 use crate::support::ids::SecretName;
 
 /// What goes into the document.
@@ -15,7 +15,7 @@ use crate::support::ids::SecretName;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Given<'a> {
     Values(BTreeMap<&'a SecretName, &'a str>),
-    Wrapped(Wrapping<&'a str>),
+    Wrapped(Box<Wrapping<&'a str>>),
 }
 
 /// What comes out of it.
@@ -23,7 +23,7 @@ pub(super) enum Given<'a> {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Taken {
     Values(BTreeMap<SecretName, WireSecret>),
-    Wrapped(Wrapping<WireSecret>),
+    Wrapped(Box<Wrapping<WireSecret>>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,7 +34,10 @@ pub(super) struct Wrapping<T> {
     namespace: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca_pem: Option<String>,
-    token: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<T>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deposit: Option<Deposit>,
     creation_path: String,
     creation_time: String,
     ttl_seconds: u64,
@@ -70,16 +73,23 @@ impl<'a> Given<'a> {
             Handover::Values(values) => {
                 Self::Values(values.iter().map(|(name, value)| (name, value.expose_secret())).collect())
             }
-            Handover::Wrapped(wrapped) => Self::Wrapped(Wrapping {
+            Handover::Wrapped(wrapped) => Self::Wrapped(Box::new(Wrapping {
                 address: wrapped.address.clone(),
                 namespace: wrapped.namespace.clone(),
                 ca_pem: wrapped.ca_pem.clone(),
-                token: wrapped.token.expose_secret(),
+                token: match &wrapped.token {
+                    WrappingToken::Carried(token) => Some(token.expose_secret()),
+                    WrappingToken::Deposited(_) => None,
+                },
+                deposit: match &wrapped.token {
+                    WrappingToken::Carried(_) => None,
+                    WrappingToken::Deposited(deposit) => Some(deposit.clone()),
+                },
                 creation_path: wrapped.creation_path.clone(),
                 creation_time: wrapped.creation_time.clone(),
                 ttl_seconds: wrapped.ttl_seconds,
                 opens: (&wrapped.opens).into(),
-            }),
+            })),
         }
     }
 
@@ -88,7 +98,7 @@ impl<'a> Given<'a> {
     pub(super) fn room(&self) -> usize {
         match self {
             Self::Values(values) => values.iter().map(|(name, value)| name.as_str().len() + 6 * value.len() + 8).sum(),
-            Self::Wrapped(wrapping) => 6 * (wrapping.token.len() + wrapping.rest()) + 512,
+            Self::Wrapped(wrapping) => 6 * (wrapping.token.map_or(0, str::len) + wrapping.rest()) + 512,
         }
     }
 }
@@ -106,7 +116,8 @@ impl<T> Wrapping<T> {
             }
         };
         let plain = self.address.len() + self.creation_path.len() + self.creation_time.len();
-        plain + optional(&self.namespace) + optional(&self.ca_pem) + opens
+        let deposit = self.deposit.as_ref().map_or(0, |at| at.mount.len() + at.role.len() + at.folder.len());
+        plain + deposit + optional(&self.namespace) + optional(&self.ca_pem) + opens
     }
 }
 
@@ -128,15 +139,20 @@ impl From<Contents> for Opens {
     }
 }
 
-impl From<Taken> for Handover {
-    fn from(taken: Taken) -> Self {
-        match taken {
-            Taken::Values(values) => {
+impl Taken {
+    /// What it says; `None` where it holds a token as well as a place to find one, or neither.
+    pub(super) fn into_handover(self) -> Option<Handover> {
+        match self {
+            Self::Values(values) => {
                 let values = values.into_iter().map(|(name, value)| (name, SecretString::from(value.0.as_str())));
-                Self::Values(values.collect())
+                Some(Handover::Values(values.collect()))
             }
-            Taken::Wrapped(wrapping) => Self::Wrapped(Box::new(Wrapped {
-                token: SecretString::from(wrapping.token.0.as_str()),
+            Self::Wrapped(wrapping) => Some(Handover::Wrapped(Box::new(Wrapped {
+                token: match (wrapping.token, wrapping.deposit) {
+                    (Some(token), None) => WrappingToken::Carried(SecretString::from(token.0.as_str())),
+                    (None, Some(deposit)) => WrappingToken::Deposited(deposit),
+                    _ => return None,
+                },
                 address: wrapping.address,
                 namespace: wrapping.namespace,
                 ca_pem: wrapping.ca_pem,
@@ -144,7 +160,7 @@ impl From<Taken> for Handover {
                 creation_time: wrapping.creation_time,
                 ttl_seconds: wrapping.ttl_seconds,
                 opens: wrapping.opens.into(),
-            })),
+            }))),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::*;
-use crate::runner::envelope::{Handover, Opens, SecretPlace, Wrapped};
+use crate::runner::envelope::{Deposit, Handover, Opens, SecretPlace, Wrapped, WrappingToken};
 
 fn sealed(bytes: &[u8]) -> Sealed {
     Sealed { sha256: sha256_hex(bytes), bytes: bytes.to_vec() }
@@ -52,7 +52,7 @@ fn wrapped(opens: Opens) -> Envelope {
         address: "https://vault.example.com:8200".to_owned(),
         namespace: None,
         ca_pem: Some("-----BEGIN CERTIFICATE-----".to_owned()),
-        token: SecretString::from("hvs.invented"),
+        token: WrappingToken::Carried(SecretString::from("hvs.invented")),
         creation_path: "auth/token/create/runner".to_owned(),
         creation_time: "2026-11-21T08:28:07.467304451Z".to_owned(),
         ttl_seconds: 300,
@@ -70,7 +70,8 @@ fn a_wrapping_reads_back_with_all_by_which_it_is_recognised() {
         let document = given.to_handover().unwrap();
         let back = Envelope::from_handover(&document).unwrap();
         let Handover::Wrapped(found) = &back.handover else { panic!("{back:?}") };
-        assert_eq!(found.token.expose_secret(), "hvs.invented");
+        let WrappingToken::Carried(token) = &found.token else { panic!("{back:?}") };
+        assert_eq!(token.expose_secret(), "hvs.invented");
         assert_eq!(format!("{back:?}"), format!("{given:?}"));
         assert!(!format!("{back:?}").contains("hvs."), "a wrapping token is a secret too");
         assert!(
@@ -80,6 +81,25 @@ fn a_wrapping_reads_back_with_all_by_which_it_is_recognised() {
         );
         assert!(document.len() <= given.encoded_size().unwrap() + Given::of(&given.handover).room());
     }
+}
+
+#[test]
+fn a_wrapping_that_is_deposited_travels_without_a_token_and_never_with_one() {
+    let Handover::Wrapped(with_token) = wrapped(Opens::Nonce("4f2a".to_owned())).handover else { unreachable!() };
+    let [mount, role, folder] = ["jwt-nomad", "dispatch-run", "kv/data/disinto/handover/"].map(str::to_owned);
+    let token = WrappingToken::Deposited(Deposit { mount, role, folder });
+    let given = Envelope { handover: Handover::Wrapped(Box::new(Wrapped { token, ..*with_token })), ..envelope() };
+    let document = given.to_handover().unwrap();
+    assert!(document.len() <= given.encoded_size().unwrap() + Given::of(&given.handover).room());
+    let back = Envelope::from_handover(&document).unwrap();
+    assert!(back.handover.needs_identity());
+    assert_eq!(format!("{back:?}"), format!("{given:?}"));
+    let mut document: Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(document["handover"]["wrapped"].get("token"), None);
+    document["handover"]["wrapped"]["token"] = "hvs.invented".into();
+    assert!(refusal(&document).ends_with("or neither"), "a token and a deposit");
+    document["handover"]["wrapped"].as_object_mut().unwrap().retain(|field, _| field != "token" && field != "deposit");
+    assert!(refusal(&document).ends_with("or neither"), "neither");
 }
 
 #[test]

@@ -78,6 +78,22 @@ impl Client {
         }
     }
 
+    /// What was handed over to a child; `None` where there is no such job, or it holds nothing that can be read.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn payload(&self, id: &str) -> Result<Option<Vec<u8>>, ClientError> {
+        #[derive(Deserialize)]
+        struct Child {
+            #[serde(rename = "Payload", default)]
+            payload: Option<String>,
+        }
+        match self.read::<Child>(READ, self.get(&format!("job/{id}"))).await {
+            Err(ClientError::Absent { .. }) => Ok(None),
+            other => Ok(STANDARD.decode(other?.payload.unwrap_or_default()).ok()),
+        }
+    }
+
     /// The jobs whose id begins with `prefix`, with their meta.
     ///
     /// # Errors
