@@ -140,6 +140,7 @@ impl Run {
             Next::Move(_) if matches!(step, Step::Revoke {}) && self.grant.is_none() => Ok(None),
             // A verdict on bytes that were replaced while they were judged, and a grant for them, say nothing about those that
             // stand there now.
+            Next::Move(_) if self.is_deposited(step) => Ok(None),
             Next::Move(_) if removed_too_late(step, self.state) => Ok(None),
             Next::Move(_) if judged(step).is_some_and(|blob| !self.asks_for(blob)) => Ok(None),
             Next::Move(state) => {
@@ -163,6 +164,13 @@ impl Run {
     /// Whether it was found running on a backend by a journal that does not have its beginning.
     pub fn was_found_running(&self) -> bool {
         self.admitted.is_none() && self.handle.is_some()
+    }
+
+    /// Whether `step` records a deposit that is recorded, or one of a grant that is not deposited.
+    fn is_deposited(&self, step: &Step) -> bool {
+        let Step::Deposit { allocation } = step else { return false };
+        let deposit = self.grant.as_ref().and_then(|record| record.deposit.as_ref());
+        deposit.is_none_or(|deposit| deposit.allocations.contains(allocation))
     }
 
     fn asks_for(&self, blob: &BlobId) -> bool {
@@ -237,6 +245,7 @@ fn judged(step: &Step) -> Option<&BlobId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grant::DepositRecord;
 
     fn request(blob: char) -> Request {
         Request {
@@ -262,6 +271,26 @@ mod tests {
         let run = admitted_for_b();
         assert_eq!(run.after(&grant('a'), at), Ok(None));
         assert_eq!(run.after(&grant('b'), at).unwrap().unwrap().state, State::Granted);
+    }
+
+    #[test]
+    fn each_placement_is_recorded_once_with_a_grant_that_is_deposited() {
+        let at = Timestamp::UNIX_EPOCH;
+        let step = |name: &str| Step::Deposit { allocation: name.to_owned() };
+        let [mount, prefix] = ["kv", "handover/"].map(str::to_owned);
+        let deposit = Some(DepositRecord { mount, prefix, allocations: std::collections::BTreeSet::new() });
+        let grant = |deposit| Some(GrantRecord { deposit, ..GrantRecord::default() });
+        let run = Run { state: State::Running, grant: grant(deposit), ..admitted_for_b() };
+        let run = run.after(&step("a"), at).unwrap().unwrap();
+        assert_eq!(run.after(&step("a"), at), Ok(None));
+        let run = run.after(&step("b"), at).unwrap().unwrap();
+        let recorded = run.grant.clone().unwrap().deposit.unwrap().allocations;
+        assert_eq!((run.state, recorded), (State::Running, ["a", "b"].map(str::to_owned).into()));
+        assert_eq!(Run { grant: grant(None), ..run.clone() }.after(&step("c"), at), Ok(None));
+        assert!(
+            Run { state: State::Cancelling, ..run }.after(&step("c"), at).is_err(),
+            "nothing for a run that is to stop"
+        );
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Bed {
         world.vault.must("POST", "/v1/sys/auth/jwt-nomad", Some(&json!({ "type": "jwt" })));
         let keys = json!({ "jwks_url": format!("{}/.well-known/jwks.json", nomad.address) });
         world.vault.must("POST", "/v1/auth/jwt-nomad/config", Some(&keys));
-        world.identity = "[secrets.vault.workload_identity]\n".to_owned();
+        world.identity.push_str("[secrets.vault.workload_identity]\n");
         let bed = Self::of(world, nomad, runner);
         let applied = bed.world.administer("policies apply");
         assert!(applied.status.success(), "{}", applied.said);

@@ -12,7 +12,7 @@ fn with_identities() -> (PrivateServer, World) {
     let server = Testbed::get().private_vault(&[]);
     let mut world = World::at(server.api(), server.variable("TESTBED_VAULT_AUDIT").into());
     world.put_all();
-    world.identity = "[secrets.vault.workload_identity]\n".to_owned();
+    world.identity.push_str("[secrets.vault.workload_identity]\n");
     let nomad = Testbed::get().nomad();
     world.backends = format!(
         "[backends]\ndefault = 'nomad'\n[backends.nomad]\naddress = '{}'\nnamespace = 'runs'\n[backends.nomad.runner]\n",
