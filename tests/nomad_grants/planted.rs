@@ -100,8 +100,9 @@ fn what_is_planted_in_any_place_is_found_there() {
     let mut bed = Bed::nomad(&raw_exec());
     bed.listen();
     let id = hex(value(Plant::Id).as_bytes());
+    // The end of a line that could begin a value is held back until something else follows.
     let script = format!(
-        "# {}\nsay() {{ printf %s \"$1\" | tr a-z n-za-m; }}\nprintf '\\377'; say '{}'; echo\nsay '{}' > /proc/$PPID/fd/2\n{}",
+        "# {}\nsay() {{ printf %s \"$1\" | tr a-z n-za-m; }}\nprintf '\\377'; say '{}'; echo; echo '~'\nsay '{}' > /proc/$PPID/fd/2\n{}",
         STANDARD.encode(value(Plant::Script)),
         turned(value(Plant::Output)),
         turned(value(Plant::Stderr)),

@@ -30,6 +30,7 @@ fn a_grant_that_somebody_else_opened_stops_the_run_and_is_an_alarm() {
     assert_eq!((&result["state"], &result["reason"]), (&json!("failed"), &json!("grant_intercepted")), "{result}");
     assert!(!world.begun("stolen"));
     world.wait_until_revoked("stolen@1");
+    world.wait_until_not_owed("stolen@1");
     assert_eq!(world.alarms("grant_intercepted"), 1);
     assert!(running.said().contains("grant_intercepted"), "{}", running.said());
     let shown = world.call("show stolen", &[]).said;
