@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Dispatcher;
 use super::outbox::Flushed;
@@ -21,6 +21,9 @@ use crate::support::{chain, fault};
 
 /// Looks again at requests that wait for something that does not announce itself: a secret, a server.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long what is under way may still take once another dispatcher may lead.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the service ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +96,18 @@ impl Dispatcher {
             why = self.lease_over() => Served::Deposed(why),
         };
         parts.iter().for_each(tokio::task::JoinHandle::abort);
-        self.crew.detach().await;
-        self.publish_before_another_leads().await;
-        // Not cut off in the middle of a push: while this is held, no try is under way.
-        let quiet = self.outbox.lock().await;
+        let wound_down = async {
+            self.crew.detach().await;
+            self.publish_before_another_leads().await;
+            // Not cut off in the middle of a push: while this is held, no try is under way.
+            drop(self.outbox.lock().await);
+        };
+        match served {
+            Served::Told => wound_down.await,
+            // Calls that hang keep nobody from standing by again: the journal is right at every instant.
+            Served::Deposed(_) => drop(timeout(FAREWELL, wound_down).await),
+        }
         publishing.abort();
-        drop(quiet);
         self.step_down(keeping).await;
         Ok(served)
     }

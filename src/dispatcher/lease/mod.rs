@@ -62,13 +62,13 @@ impl Leader {
 
 /// How this dispatcher stands to the lease.
 #[derive(Debug, Clone)]
-enum Standing {
+enum Role {
     /// Another has it, as far as is known.
-    StandingBy(Option<Leader>),
+    Standby(Option<Leader>),
     /// It is ours.
     Leading(Leader),
     /// It was ours, and why it is not.
-    Over(String),
+    Deposed(String),
 }
 
 /// What a try to take the lock came to.
@@ -91,7 +91,7 @@ pub struct Lease {
     holder: String,
     clock: Arc<dyn Clock>,
     tenure: Tenure,
-    standing: watch::Sender<Standing>,
+    role: watch::Sender<Role>,
     trouble: watch::Sender<Option<String>>,
 }
 
@@ -111,7 +111,7 @@ impl Lease {
             holder: format!("process {} on {}", std::process::id(), surroundings.host),
             clock: Arc::clone(&surroundings.clock),
             tenure: Tenure::not_begun(),
-            standing: watch::Sender::new(Standing::StandingBy(None)),
+            role: watch::Sender::new(Role::Standby(None)),
             trouble: watch::Sender::new(None),
         }))
     }
@@ -156,7 +156,7 @@ impl Lease {
                 self.tenure.extend_to(asked + self.times.ttl);
                 self.trouble.send_replace(None);
                 let ours = Leader { holder: Some(self.holder.clone()), since: Some(since), mark: Some(mark), term };
-                self.standing.send_replace(Standing::Leading(ours.clone()));
+                self.role.send_replace(Role::Leading(ours.clone()));
                 Ok(Taken::Ours { ours, before })
             }
             Err(ClientError::Conflict { .. }) => Ok(Taken::Held(before)),
@@ -166,8 +166,8 @@ impl Lease {
 
     fn stand_by(&self, leader: Option<Leader>) {
         self.trouble.send_replace(None);
-        let known = matches!(&*self.standing.borrow(), Standing::StandingBy(known) if *known == leader);
-        self.standing.send_replace(Standing::StandingBy(leader));
+        let known = matches!(&*self.role.borrow(), Role::Standby(known) if *known == leader);
+        self.role.send_replace(Role::Standby(leader));
         if !known {
             tracing::info!("{}", self.view().words());
         }
@@ -190,7 +190,7 @@ impl Lease {
         };
         self.tenure.end();
         tracing::error!(part = "lease", "leading no longer: {why}");
-        self.standing.send_replace(Standing::Over(why));
+        self.role.send_replace(Role::Deposed(why));
     }
 
     /// Renews the lock, for as long as the time lasts that is left of it.
@@ -235,21 +235,21 @@ impl Lease {
 
     /// Returns when the lease was ours and is not any more, with why.
     async fn over(&self) -> String {
-        let mut standing = self.standing.subscribe();
+        let mut role = self.role.subscribe();
         // The sender lives as long as this.
-        let over = standing.wait_for(|standing| matches!(standing, Standing::Over(_))).await;
+        let over = role.wait_for(|role| matches!(role, Role::Deposed(_))).await;
         match over.as_deref() {
-            Ok(Standing::Over(why)) => why.clone(),
+            Ok(Role::Deposed(why)) => why.clone(),
             _ => String::new(),
         }
     }
 
     /// How it stands, for `dispatch status`.
     pub fn view(&self) -> LeaseView {
-        let (leads, leader, over) = match self.standing.borrow().clone() {
-            Standing::StandingBy(leader) => (false, leader, None),
-            Standing::Leading(ours) => (true, Some(ours), None),
-            Standing::Over(why) => (false, None, Some(why)),
+        let (leads, leader, over) = match self.role.borrow().clone() {
+            Role::Standby(leader) => (false, leader, None),
+            Role::Leading(ours) => (true, Some(ours), None),
+            Role::Deposed(why) => (false, None, Some(why)),
         };
         let leader = leader.unwrap_or_default();
         LeaseView {
