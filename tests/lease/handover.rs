@@ -8,8 +8,9 @@ use std::net::TcpStream;
 use dispatch::run::state::State;
 use rustix::process::Signal;
 
-use crate::child::until;
-use crate::member::{Member, assert_once, world};
+use crate::child::{Ended, Running, until};
+use crate::member::{Member, assert_once, is_locked, world};
+use crate::world::World;
 
 const LONG: u32 = 600;
 
@@ -25,6 +26,13 @@ fn get(member: &Member<'_>, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+/// `dispatch once` in a state directory of its own.
+fn once_in(world: &World, name: &str) -> Ended {
+    let mut once = world.command("once");
+    once.env("DISPATCH_STATE_DIR", world.path(name));
+    Running::start(once, world.path(&format!("{name}.log"))).end()
 }
 
 #[test]
@@ -55,15 +63,17 @@ fn one_of_two_works_and_the_other_says_who() {
     let refused = second.call("cancel one");
     assert!(refused.status.code() == Some(1) && refused.said.contains("led by process"), "{}", refused.said);
 
-    let mut once = world.command("once");
-    once.env("DISPATCH_STATE_DIR", world.path("c"));
-    let once = crate::child::Running::start(once, world.path("c.log")).end();
+    let once = once_in(&world, "c");
     assert!(once.status.code() == Some(6) && once.said.contains("led by process"), "{}", once.said);
     let local = second.call("once --backend local");
     assert!(local.status.code() == Some(2), "{}", local.said);
 
     assert!(second.stop(Signal::TERM).status.success());
     assert!(first.stop(Signal::TERM).status.success());
+    world.ask("four", "work", "");
+    let once = once_in(&world, "c");
+    assert!(once.status.success() && !is_locked(&world), "{}", once.said);
+    assert_once(&world, "four", 0);
 }
 
 #[test]
@@ -102,4 +112,31 @@ fn a_leader_that_is_told_to_stop_hands_its_runs_over_at_once() {
     assert!(audit.status.success() && audit.said.contains("by other dispatchers"), "{}", audit.said);
     assert!(!first.said().contains("journal is older"), "{}", first.said());
     assert!(first.stop(Signal::TERM).status.success());
+}
+
+#[test]
+fn what_another_launched_meanwhile_is_adopted_also_where_it_would_be_refused_now() {
+    let world = world(LONG);
+    let mut second = Member::start(&world, "b");
+    second.wait_until_it_leads();
+    world.ask("zero", "work", "");
+    world.wait_for_result("zero");
+    let mut first = Member::start(&world, "a");
+    first.wait_until_it_stands_by();
+    assert!(second.stop(Signal::TERM).status.success());
+    first.wait_until_it_leads();
+    world.ask("run", "hold", "");
+    world.wait_until_begun("run");
+    // No result tells the other that its journal is behind, and what the action asks for is gone.
+    world.repo.git(&["rm", "--quiet", "formulas/hold.sh"]);
+    world.publish();
+    let mut second = Member::start(&world, "b");
+    second.wait_until_it_stands_by();
+    assert!(first.stop(Signal::TERM).status.success());
+    second.wait_until_it_leads();
+    until("the run to be adopted", || second.run("run").map(|_| ()));
+    world.open_gate("run");
+    world.wait_for_result("run");
+    assert_once(&world, "run", 3);
+    assert!(second.stop(Signal::TERM).status.success());
 }
