@@ -27,6 +27,7 @@ Exit codes:
   3    the action was rejected
   4    the dispatcher, the ops repo or a backend cannot be reached
   5    it took longer than it may
+  6    another dispatcher leads, or may by now
   130  interrupted";
 
 /// Runs privileged jobs that were approved in git, each with its own secrets and no others

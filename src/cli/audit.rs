@@ -29,6 +29,7 @@ pub fn run(verb: &AuditVerb, invocation: &mut Invocation) -> Result<ExitCode, Cl
     let view = AuditView {
         events: u64::try_from(audited.events).unwrap_or_default(),
         commits: u64::try_from(audited.commits).unwrap_or(u64::MAX),
+        others: u64::try_from(audited.others).unwrap_or(u64::MAX),
         broken: audited.broken,
         head: audited.tip,
     };

@@ -28,6 +28,8 @@ pub enum Kind {
     Unreachable,
     /// It took longer than it may.
     TimedOut,
+    /// Another dispatcher leads, or may by now.
+    NotLeading,
     /// A person interrupted it.
     Interrupted,
     /// The reader of our output has gone, as `head` does. No failure.
@@ -44,6 +46,7 @@ impl Kind {
             Self::Rejected => 3,
             Self::Unreachable => 4,
             Self::TimedOut => 5,
+            Self::NotLeading => 6,
             Self::Interrupted => 130,
         }
     }
@@ -56,6 +59,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
+            Self::NotLeading => "not_leading",
             Self::Interrupted => "interrupted",
             Self::ReaderGone => "reader_gone",
         }
@@ -239,7 +243,8 @@ mod tests {
 
     #[test]
     fn the_exit_codes_are_those_of_the_documentation() {
-        let codes = [Kind::Failed, Kind::Usage, Kind::Rejected, Kind::Unreachable, Kind::TimedOut, Kind::Interrupted];
-        assert_eq!(codes.map(Kind::exit_code), [1, 2, 3, 4, 5, 130]);
+        let codes = [Kind::Failed, Kind::Usage, Kind::Rejected, Kind::Unreachable, Kind::TimedOut, Kind::NotLeading];
+        assert_eq!(codes.map(Kind::exit_code), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(Kind::Interrupted.exit_code(), 130);
     }
 }

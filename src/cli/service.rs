@@ -19,7 +19,7 @@ use crate::config::{Config, Loaded};
 use crate::dispatcher::Dispatcher;
 use crate::dispatcher::once::{OnceError, Round};
 use crate::dispatcher::report::run_view;
-use crate::dispatcher::service::OnStop;
+use crate::dispatcher::service::{OnStop, Served};
 use crate::dispatcher::settings::Settings;
 use crate::dispatcher::start::{StartError, Surroundings, Unanswered};
 use crate::run::record::Run;
@@ -119,7 +119,7 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
         served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
         () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
             tracing::warn!("told to stop a second time: ending at once");
-            Ok(())
+            Ok(Served::Told)
         }
     };
     answering.abort();
@@ -128,8 +128,11 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     if let Some(endpoint) = endpoint {
         endpoint.close().await;
     }
-    served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?;
-    Ok(ExitCode::SUCCESS)
+    match served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))? {
+        Served::Told => Ok(ExitCode::SUCCESS),
+        Served::Deposed(why) => Err(CliError::new(Kind::NotLeading, format!("this dispatcher leads no longer: {why}"))
+            .hint("what runs goes on; started again, it stands by until the lease is free")),
+    }
 }
 
 fn listen(config: &Config) -> Result<UnixListener, CliError> {
@@ -232,6 +235,11 @@ fn load_again(dispatcher: &Dispatcher, invocation: &Invocation, loaded: &mut Loa
 pub(super) fn once(arguments: &OnceArgs, invocation: &mut Invocation) -> Result<ExitCode, CliError> {
     let mut loaded = invocation.load()?;
     if let Some(backend) = &arguments.backend {
+        let shared = loaded.config.lease.is_none() || backend != crate::backend::local::NAME;
+        if !shared && arguments.action.is_none() {
+            let words = "another dispatcher would run again what runs on this machine";
+            return Err(CliError::new(Kind::Usage, words).hint("with [lease], leave `--backend local` out"));
+        }
         loaded.config.backends.default.clone_from(backend);
     }
     match (&arguments.action, arguments.dry_run) {
@@ -255,6 +263,10 @@ fn round(loaded: &Loaded, invocation: &mut Invocation) -> Result<ExitCode, CliEr
         Round::Rewritten => {
             let words = CliError::new(Kind::Failed, "the primary branch was rewritten; nothing new was admitted");
             return Err(words.hint("look at what happened, then say `dispatch ops accept-rewrite COMMIT`"));
+        }
+        Round::NotLeading(why) => {
+            let words = CliError::new(Kind::NotLeading, format!("this dispatcher does not lead: {why}"));
+            return Err(words.hint("what runs goes on; the one that leads takes up what is there"));
         }
         Round::Done(_) => {}
     }

@@ -12,7 +12,7 @@ pub use self::filed::{FiledView, SetUpView};
 pub use self::show::{AdmittedView, EventView, HistoryView, RequestView, ShowView, StandingView, Whose};
 pub use crate::backend::nomad::changes::Change as FieldChange;
 use crate::support::checkup::{Finding, Standing};
-pub use crate::support::status::{OpsView, OutboxView, RunView, StatusView};
+pub use crate::support::status::{LeaseView, OpsView, OutboxView, RunView, StatusView};
 
 /// `list`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -327,6 +327,8 @@ pub struct AuditView {
     pub events: u64,
     /// Commits of results in the mirror that were compared with the chain.
     pub commits: u64,
+    /// Commits of results by other dispatchers, which led at other times: compare them where their journals are.
+    pub others: u64,
     /// What does not hold, each with the event's number.
     pub broken: Vec<String>,
     /// The digest at the end of the chain: keep it elsewhere to notice a chain that was cut short.

@@ -10,6 +10,7 @@ use super::remote::{Transport, transport};
 use super::types::{ApprovalMode, Config, Credential, TierApproval};
 use crate::support::diagnostic::Severity::{Error, Warning};
 
+mod lease;
 mod nomad;
 
 /// The backends of this build.
@@ -30,6 +31,7 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     }
     backends(config, draft);
     nomad::check(config, environment, draft);
+    lease::check(config, draft);
     limits(config, draft);
     approval(config, draft);
     forge(config, draft);

@@ -26,6 +26,7 @@ use crate::run::record::Run;
 use crate::run::step::{Request, Step, StopCause};
 use crate::support::chain;
 use crate::support::ids::{LaunchKey, RunId};
+use crate::support::tenure::Tenure;
 use crate::support::watch::{Watched, Watcher};
 
 /// Where, in the state directory, these runs have state directories of their own.
@@ -105,7 +106,7 @@ impl Adhoc {
         DirBuilder::new().mode(0o700).create(folder.path().join("logs")).map_err(failed)?;
         let config = Config { state_dir: folder.path().to_owned(), ..config.clone() };
         let journal = Journal::open(&folder.path().join(JOURNAL), Arc::clone(&surroundings.clock))?;
-        let world = start::world(&config, &journal, surroundings)?;
+        let world = start::world(&config, &journal, surroundings, Tenure::unlimited())?;
         let run = RunId::new(admitted.id.clone(), 1);
         let request = Request {
             path: format!("{}/{}.toml", config.ops.actions, admitted.id),

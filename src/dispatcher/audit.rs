@@ -6,7 +6,8 @@
 
 use rusqlite::Connection;
 
-use crate::run::journal::chain::{self, Tip};
+use crate::run::journal::chain::{self, Claim, Tip};
+use crate::run::journal::terms::terms;
 use crate::run::journal::{JournalError, replay};
 use crate::support::ids::CommitId;
 
@@ -19,6 +20,8 @@ pub struct Audited {
     pub tip: String,
     /// How many commits of results were compared.
     pub commits: usize,
+    /// How many others there are, which dispatchers made that led at other times: their journals are elsewhere.
+    pub others: usize,
     /// What does not hold, in words.
     pub broken: Vec<String>,
 }
@@ -33,8 +36,11 @@ pub fn audit(connection: &Connection, trailers: &[(CommitId, String)]) -> Result
     let chain = chain::verify(&snapshot)?;
     let breaks = chain.breaks.into_iter().chain(replay::compare(&snapshot)?);
     let mut broken: Vec<String> = breaks.map(|found| format!("event {}: {}", found.seq, found.what)).collect();
-    broken.extend(unlike(&snapshot, trailers)?);
-    Ok(Audited { events: chain.events, tip: chain.tip, commits: trailers.len(), broken })
+    let terms = terms(&snapshot)?;
+    let is_own = |value: &str| Claim::read(value).is_none_or(|claim| terms.include(&claim));
+    let (own, others): (Vec<_>, Vec<_>) = trailers.iter().cloned().partition(|(_, value)| is_own(value));
+    broken.extend(unlike(&snapshot, &own)?);
+    Ok(Audited { events: chain.events, tip: chain.tip, commits: own.len(), others: others.len(), broken })
 }
 
 /// One sentence for all commits that speak of another journal: where one does, many do.
@@ -56,7 +62,7 @@ fn unlike(connection: &Connection, trailers: &[(CommitId, String)]) -> Result<Op
 
 /// How what a commit says of the journal differs from it.
 fn difference(connection: &Connection, value: &str) -> Result<Option<String>, JournalError> {
-    let Some(Tip { seq, hash }) = Tip::read(value) else {
+    let Some(Claim { tip: Tip { seq, hash }, .. }) = Claim::read(value) else {
         return Ok(Some("has a trailer that does not read back".to_owned()));
     };
     Ok(match chain::hash_of(connection, seq)? {

@@ -70,6 +70,10 @@ impl Dispatcher {
     }
 
     async fn carry_out(&self, command: Command) -> Result<Value, Refusal> {
+        let changes = matches!(command, Command::Cancel { .. } | Command::Retry { .. } | Command::AcceptRewrite { .. });
+        if let Some(words) = self.stands_by().filter(|_| changes) {
+            return Err(Refusal::new(Code::Conflict, format!("{words}: ask that one")));
+        }
         match command {
             Command::Ping => Ok(json!({ "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION") })),
             Command::Status => {

@@ -1,5 +1,5 @@
 //! Looking at everything that the config names, in the order in which a start needs it: state directory, journal, programs, ops repo,
-//! forge, secrets, backends.
+//! forge, secrets, backends, lease.
 //!
 //! Works beside a running dispatcher and changes nothing of its state: the lock is not taken, the journal is opened for reading, and
 //! the ops repo is fetched into a throw-away mirror. A start looks at the last two by the same functions ([`super::start::look`]).
@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use super::lease;
 use super::lock;
 use super::secrets::secrets;
 use super::start::{self, JOURNAL, StartError, Surroundings};
@@ -20,6 +21,7 @@ use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{JournalError, Reader, read};
 use crate::support::chain;
 use crate::support::checkup::{Finding, Standing};
+use crate::support::tenure::Tenure;
 
 const STATE: &str = "state directory";
 const JOURNAL_SUBJECT: &str = "journal";
@@ -32,7 +34,8 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
     findings.push(journal(&state_dir.join(JOURNAL)));
     findings.extend(ops(config).await);
     findings.extend(crate::forge::findings(config).await);
-    let opened = secrets(config).and_then(|secrets| Ok((secrets, start::backends(config, &surroundings.executable)?)));
+    let backends = || start::backends(config, &surroundings.executable, &Tenure::unlimited());
+    let opened = secrets(config).and_then(|secrets| Ok((secrets, backends()?)));
     match opened {
         Ok((secrets, mut backends)) => {
             if !state_dir.exists() {
@@ -47,6 +50,7 @@ pub async fn examine(config: &Config, surroundings: &Surroundings) -> Vec<Findin
             findings.push(Finding::bad(Standing::Wrong, "backends", chain::words(&error), fix));
         }
     }
+    findings.extend(lease::finding(config).await);
     findings
 }
 

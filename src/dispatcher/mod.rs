@@ -11,6 +11,7 @@
 //! - [`start`]: opening what a dispatcher needs, in which order, and what is taken up again.
 //! - [`doctor`]: whether everything that the config names can be worked with.
 //! - [`nomad`]: Nomad as the config has it.
+//! - [`lease`]: which of several dispatchers works.
 //! - [`secrets`]: which secret provider is meant.
 //! - [`preview`]: what would be decided and launched, without any of it.
 //! - [`adhoc`]: one run of a file that is not from the ops repo, apart from all of the above.
@@ -31,6 +32,7 @@ pub mod crew;
 pub mod doctor;
 pub mod judge;
 
+pub mod lease;
 pub mod lock;
 pub mod nomad;
 pub mod once;
@@ -60,6 +62,7 @@ use crate::run::record::Run;
 use crate::run::state::State;
 use crew::{Crew, Wakes};
 use judge::{Judge, Judged};
+use lease::Lease;
 use lock::StateLock;
 use outbox::{Flushed, Outbox, OutboxError};
 use pickup::{Look, Pickup, PickupError};
@@ -112,6 +115,7 @@ pub struct Dispatcher {
     troubles: Troubles,
     reach: Arc<reach::Reach>,
     teller: Option<Arc<Teller>>,
+    lease: Option<Arc<Lease>>,
     since: Timestamp,
     remote: String,
     branch: String,
@@ -213,6 +217,10 @@ impl Dispatcher {
     /// # Errors
     /// [`OutboxError`]: nothing is lost.
     pub async fn flush(&self) -> Result<Flushed, OutboxError> {
+        if !self.crew.world().tenure.holds() {
+            // Another may lead, and publish. Ours stay in the journal.
+            return Ok(Flushed::Nothing);
+        }
         let flushed = self.outbox.lock().await.flush().await?;
         if let Flushed::Published(runs) = &flushed {
             self.crew.clear_up(runs.clone());
@@ -230,6 +238,9 @@ impl Dispatcher {
 
     /// What keeps it from its work now, each as `part: why`. Empty: nothing. That the forge is not told keeps it from none.
     pub fn not_ready(&self) -> Vec<String> {
+        if let Some(words) = self.stands_by() {
+            return vec![format!("lease: {words}")];
+        }
         let troubles = self.troubles.all().into_iter().filter(|(part, _)| !telling::PARTS.contains(part));
         let mut missing: Vec<String> = troubles.map(|(part, words)| format!("{part}: {words}")).collect();
         if !*self.looked.borrow() && missing.is_empty() {

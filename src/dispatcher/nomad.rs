@@ -8,6 +8,7 @@ use crate::backend::nomad::{NomadBackend, NomadSettings};
 use crate::config::Config;
 use crate::config::types::Nomad;
 use crate::support::fault;
+use crate::support::tenure::Tenure;
 
 /// Why the config leads to no Nomad.
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +19,19 @@ pub enum NomadError {
     /// An address, certificate or key that is none.
     #[error("Nomad cannot be called as [backends.nomad] says")]
     Connect(#[from] ConnectError),
+    /// The system gives no randomness.
+    #[error("the id of a lock cannot be made")]
+    Random(#[source] std::io::Error),
     /// Its jobs cannot be as they are wanted.
     #[error("the jobs for Nomad cannot be made of this configuration")]
     Shipped(#[from] ShippedError),
 }
 
-/// The backend.
+/// The backend; it dispatches nothing once `tenure` is over.
 ///
 /// # Errors
 /// [`NomadError`]
-pub(super) fn backend(nomad: &Nomad, config: &Config) -> Result<NomadBackend, NomadError> {
+pub(super) fn backend(nomad: &Nomad, config: &Config, tenure: &Tenure) -> Result<NomadBackend, NomadError> {
     let wishes = wishes(nomad, config);
     let settings = NomadSettings {
         job: nomad.job.clone(),
@@ -36,7 +40,7 @@ pub(super) fn backend(nomad: &Nomad, config: &Config) -> Result<NomadBackend, No
         specs: wishes.runners()?.into_iter().map(|job| (job.id, job.marker)).collect(),
     };
     let recipient = nomad.seal.as_ref().map(|seal| seal.recipient.clone());
-    Ok(NomadBackend::new(client(nomad, token(nomad))?, settings).sealing_to(recipient))
+    Ok(NomadBackend::new(client(nomad, token(nomad))?, settings).sealing_to(recipient).within(tenure.clone()))
 }
 
 /// Where the token comes from by the config.
@@ -49,7 +53,10 @@ pub fn token(nomad: &Nomad) -> TokenSource {
 }
 
 /// A client of the configured servers, with `token`.
-fn client(nomad: &Nomad, token: TokenSource) -> Result<Client, ConnectError> {
+///
+/// # Errors
+/// [`ConnectError`]
+pub(super) fn client(nomad: &Nomad, token: TokenSource) -> Result<Client, ConnectError> {
     Client::new(ClientSettings {
         address: nomad.address.clone(),
         token,

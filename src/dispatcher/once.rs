@@ -4,6 +4,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::Dispatcher;
+use super::lease::LeadError;
 use super::outbox::{Flushed, OutboxError};
 use super::pickup::{Look, PickupError};
 use crate::run::journal::JournalError;
@@ -36,14 +37,21 @@ pub enum Round {
     Interrupted,
     /// The primary branch was rewritten; nothing new was admitted.
     Rewritten,
+    /// Another dispatcher leads, or may by now, in words.
+    NotLeading(String),
 }
 
 impl Dispatcher {
-    /// One round. `interrupt` becomes true when it is to end early.
+    /// One round, where no other dispatcher leads. `interrupt` becomes true when it is to end early.
     ///
     /// # Errors
     /// [`OnceError`].
     pub async fn once(&self, interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
+        let keeping = match self.lead_now().await {
+            Ok(keeping) => keeping,
+            Err(LeadError::Journal(error)) => return Err(error.into()),
+            Err(error) => return Ok(Round::NotLeading(error.to_string())),
+        };
         self.begin_telling().await?;
         let over = watch::Sender::new(false);
         let round = async {
@@ -52,7 +60,9 @@ impl Dispatcher {
             round
         };
         let telling = Box::pin(self.tell_round(over.subscribe(), interrupt.clone()));
-        tokio::join!(round, telling).0
+        let round = tokio::join!(round, telling).0;
+        self.step_down(keeping).await;
+        round
     }
 
     async fn round(&self, mut interrupt: watch::Receiver<bool>) -> Result<Round, OnceError> {
@@ -62,14 +72,15 @@ impl Dispatcher {
             self.work_off().await.map(|()| look)
         };
         let round = tokio::select! {
-            look = whole => look.map(Some),
-            _ = interrupt.wait_for(|wanted| *wanted) => Ok(None),
+            look = whole => look.map(Ok),
+            _ = interrupt.wait_for(|wanted| *wanted) => Ok(Err(Round::Interrupted)),
+            why = self.lease_over() => Ok(Err(Round::NotLeading(why))),
         };
         self.crew.detach().await;
         match round? {
-            None => Ok(Round::Interrupted),
-            Some(Look::Rewritten { .. }) => Ok(Round::Rewritten),
-            Some(_) => Ok(Round::Done(self.unfinished().await?)),
+            Err(early) => Ok(early),
+            Ok(Look::Rewritten { .. }) => Ok(Round::Rewritten),
+            Ok(_) => Ok(Round::Done(self.unfinished().await?)),
         }
     }
 

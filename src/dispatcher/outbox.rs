@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::action::reason::Reason;
 use crate::action::result::ActionResult;
 use crate::ops::{Blob, Mirror, NewFile, OpsError, PublishError};
+use crate::run::journal::chain::Claim;
 use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::{Outcome, Run};
 use crate::run::state::State;
@@ -21,7 +22,8 @@ use super::pickup::HEAD;
 /// Bytes of a standing result that are read to compare it; ours are far smaller.
 const COMPARE_LIMIT: u64 = 1 << 20;
 
-/// The trailer of a commit of results: the number and hash of the last event of the journal that made them.
+/// The trailer of a commit of results: the number and hash of the last event of the journal that made them, and the term of its
+/// dispatcher where there are several ([`Claim`]).
 pub const TRAILER: &str = "Dispatch-Journal";
 
 /// How one try went.
@@ -66,6 +68,8 @@ pub struct Outbox {
     pub journal: Journal,
     /// Where results are kept that must not be pushed.
     pub aside: PathBuf,
+    /// The term under which this dispatcher leads, where there are several.
+    pub term: Option<u64>,
     /// What was pushed last.
     pushed: Option<Pushed>,
 }
@@ -99,7 +103,7 @@ fn says_earlier_attempt(run: &RunId, result: &[u8]) -> bool {
 impl Outbox {
     /// An outbox that has pushed nothing yet.
     pub fn new(mirror: Mirror, journal: Journal, aside: PathBuf) -> Self {
-        Self { mirror, journal, aside, pushed: None }
+        Self { mirror, journal, aside, term: None, pushed: None }
     }
 
     /// Brings whatever is settled to the ops repo, once.
@@ -183,7 +187,7 @@ impl Outbox {
             many => format!("dispatch: {} results", many.len()),
         };
         let names: Vec<String> = waiting.iter().map(|(run, _)| run.id.to_string()).collect();
-        Ok(format!("{subject}\n\n{}\n\n{TRAILER}: {tip}\n", names.join("\n")))
+        Ok(format!("{subject}\n\n{}\n\n{TRAILER}: {}\n", names.join("\n"), Claim { tip, term: self.term }))
     }
 
     async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {

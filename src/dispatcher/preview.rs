@@ -29,6 +29,7 @@ use crate::run::settle::ResultPaths;
 use crate::run::state::State;
 use crate::support::chain;
 use crate::support::ids::{ActionId, CommitId, RunId, SecretName};
+use crate::support::tenure::Tenure;
 
 /// Which state of the ops repo is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl Preview {
         if let Err(error) = gatherer.refresh_sources().await {
             tracing::warn!(error = %chain::words(&error), "a source of formulas cannot be fetched");
         }
-        let backends = start::backends(config, &surroundings.executable)?;
+        let backends = start::backends(config, &surroundings.executable, &Tenure::unlimited())?;
         let rewritten = match place {
             Place::Primary => rewritten(&mirror, &journal, known, &head, Line::of(config)).await?,
             Place::Named(_) => None,

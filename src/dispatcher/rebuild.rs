@@ -5,14 +5,16 @@
 //! others do not wait for it. (One action never waits for another's backend: its own is asked for its launch key before each launch.)
 //!
 //! That a journal is older (somebody restored a copy) shows in the ops repo: each commit of results names the end of the chain
-//! that it was written under, and a journal that does not have that event has lost its latest ones.
+//! that it was written under, and a journal that does not have that event has lost its latest ones. Where another dispatcher led since
+//! this one last did, the lease says so, and the journal is compared in the same way.
 
 use super::Dispatcher;
 use super::outbox::TRAILER;
 use super::pickup::PickupError;
 use crate::backend::{Backend, Listed};
 use crate::run::journal::JournalError;
-use crate::run::journal::chain::Tip;
+use crate::run::journal::chain::{Claim, Tip};
+use crate::run::journal::terms::Terms;
 use crate::run::state::State;
 use crate::run::step::Step;
 use crate::support::chain;
@@ -28,9 +30,10 @@ const COMPARED: &str = "compared";
 /// before it.
 const COMMITS: u32 = 20;
 
-/// The end of the chain under which the newest results were written; `trailers` are newest first.
-fn claimed(trailers: &[(CommitId, String)]) -> Option<Tip> {
-    trailers.iter().find_map(|(_, value)| Tip::read(value))
+/// The end of the chain under which the newest results of this journal's own were written; `trailers` are newest first.
+fn claimed(trailers: &[(CommitId, String)], own: &Terms) -> Option<Tip> {
+    let claims = trailers.iter().filter_map(|(_, value)| Claim::read(value));
+    claims.filter(|claim| own.include(claim)).map(|claim| claim.tip).next()
 }
 
 impl Dispatcher {
@@ -95,7 +98,8 @@ impl Dispatcher {
     /// to be compared.
     async fn notice_age(&self) -> Result<Option<String>, PickupError> {
         let journal = &self.crew.world().journal;
-        let Some(claimed) = claimed(&self.pickup.mirror.trailers(TRAILER, COMMITS).await?) else { return Ok(None) };
+        let (trailers, own) = (self.pickup.mirror.trailers(TRAILER, COMMITS).await?, journal.terms().await?);
+        let Some(claimed) = claimed(&trailers, &own) else { return Ok(None) };
         if journal.hash_of(claimed.seq).await?.as_ref() == Some(&claimed.hash) {
             return Ok(None);
         }
@@ -157,7 +161,14 @@ mod tests {
     fn the_newest_results_tell_how_old_the_journal_is_at_least() {
         let commit: CommitId = "a".repeat(40).parse().unwrap();
         let trailers = ["not a claim", "17 abc", "40 def"].map(|value| (commit.clone(), value.to_owned()));
-        assert_eq!(claimed(&trailers), Some(Tip { seq: 17, hash: "abc".to_owned() }));
-        assert_eq!(claimed(&trailers[..1]), None);
+        let own = Terms::default();
+        assert_eq!(claimed(&trailers, &own), Some(Tip { seq: 17, hash: "abc".to_owned() }));
+        assert_eq!(claimed(&trailers[..1], &own), None);
+        let others = [(commit, "99 fff term 7".to_owned()), trailers[2].clone()];
+        assert_eq!(
+            claimed(&others, &own),
+            Some(Tip { seq: 40, hash: "def".to_owned() }),
+            "another's chain says nothing"
+        );
     }
 }

@@ -108,6 +108,7 @@ impl Dispatcher {
             running: true,
             since: Some(self.since),
             draining: *self.draining.borrow(),
+            lease: self.lease.as_ref().map(|lease| lease.view()),
             slots: self.settings.borrow().capacity.slots,
             ops: OpsView {
                 remote: self.remote.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Dispatcher;
 use super::outbox::Flushed;
@@ -22,6 +22,18 @@ use crate::support::{chain, fault};
 /// Looks again at requests that wait for something that does not announce itself: a secret, a server.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long what is under way may still take once another dispatcher may lead.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the service ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// It was told to.
+    Told,
+    /// Another dispatcher may lead now, and why.
+    Deposed(String),
+}
+
 /// What to do with runs that are going when the service stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStop {
@@ -32,11 +44,22 @@ pub enum OnStop {
 }
 
 impl Dispatcher {
-    /// Serves until `stop` becomes true, or until a drain that somebody asked for is over.
+    /// Serves until `stop` becomes true, until a drain that somebody asked for is over, or until another dispatcher may lead. Where
+    /// there are several, it stands by until it leads.
     ///
     /// # Errors
-    /// Only where the journal cannot be read at the start.
-    pub async fn serve(self: Arc<Self>, mut stop: watch::Receiver<bool>, on_stop: OnStop) -> Result<(), JournalError> {
+    /// Only where the journal cannot be read or written at the start.
+    pub async fn serve(
+        self: Arc<Self>,
+        mut stop: watch::Receiver<bool>,
+        on_stop: OnStop,
+    ) -> Result<Served, JournalError> {
+        let mut draining = self.draining.subscribe();
+        let keeping = tokio::select! {
+            keeping = self.lead() => keeping?,
+            _ = stop.wait_for(|wanted| *wanted) => return Ok(Served::Told),
+            _ = draining.wait_for(|wanted| *wanted) => return Ok(Served::Told),
+        };
         self.begin_telling().await?;
         self.crew.resume().await?;
         let mut parts = vec![
@@ -56,7 +79,6 @@ impl Dispatcher {
             parts.push(tokio::spawn(Arc::clone(&self).keep_checking(Arc::clone(teller))));
         }
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
-        let mut draining = self.draining.subscribe();
         let told_to_stop = async {
             drop(stop.wait_for(|wanted| *wanted).await);
             if on_stop == OnStop::Drain {
@@ -68,16 +90,35 @@ impl Dispatcher {
             drop(draining.wait_for(|wanted| *wanted).await);
             self.drained().await;
         };
-        tokio::select! {
-            () = told_to_stop => {}
-            () = asked_to_drain => {}
-        }
+        let served = tokio::select! {
+            () = told_to_stop => Served::Told,
+            () = asked_to_drain => Served::Told,
+            why = self.lease_over() => Served::Deposed(why),
+        };
         parts.iter().for_each(tokio::task::JoinHandle::abort);
-        self.crew.detach().await;
-        // Not cut off in the middle of a push: while this is held, no try is under way.
-        let _quiet = self.outbox.lock().await;
+        let wound_down = async {
+            self.crew.detach().await;
+            self.publish_before_another_leads().await;
+            // Not cut off in the middle of a push: while this is held, no try is under way.
+            drop(self.outbox.lock().await);
+        };
+        match served {
+            Served::Told => wound_down.await,
+            // Calls that hang keep nobody from standing by again: the journal is right at every instant.
+            Served::Deposed(_) => drop(timeout(FAREWELL, wound_down).await),
+        }
         publishing.abort();
-        Ok(())
+        self.step_down(keeping).await;
+        Ok(served)
+    }
+
+    /// What is settled here and not published would be found out once more by who leads next.
+    async fn publish_before_another_leads(&self) {
+        if self.lease.is_some()
+            && let Err(error) = self.flush().await
+        {
+            tracing::warn!("results are left in this journal: {}", chain::words(&error));
+        }
     }
 
     /// Waits until nothing runs and every result is in the ops repo, or is refused there until a person acts: to wait for

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::crew::{Crew, Wakes};
 use super::judge::Judge;
+use super::lease::{self, Lease};
 use super::lock::{LockError, StateLock};
 use super::nomad::{self, NomadError};
 use super::outbox::Outbox;
@@ -40,6 +41,7 @@ use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{self, Finding, Standing};
 use crate::support::clock::{Clock, rfc3339_seconds};
+use crate::support::tenure::Tenure;
 use crate::support::{chain, durable, fault};
 
 /// The journal's name in the state directory.
@@ -129,7 +131,9 @@ impl Dispatcher {
         let mirror = Mirror::open(&config.ops, state_dir).await?;
         let troubles = Troubles::default();
         let teller = teller(config, &surroundings, &journal, &mirror, &troubles);
-        let world = Arc::new(world(config, &journal, surroundings)?);
+        let lease = Lease::of(config, &surroundings)?.map(Arc::new);
+        let tenure = lease.as_ref().map_or_else(Tenure::unlimited, |lease| lease.tenure());
+        let world = Arc::new(world(config, &journal, surroundings, tenure)?);
         let reach = Arc::new(check(&world, config, unanswered).await?);
         let wakes = Arc::new(Wakes::default());
         let line = Line::of(config);
@@ -150,6 +154,7 @@ impl Dispatcher {
             reach,
             troubles,
             teller,
+            lease,
             since,
             remote: config.ops.remote.clone(),
             branch: config.ops.branch.clone(),
@@ -235,12 +240,17 @@ fn set_aside(path: &Path, clock: &dyn Clock) -> Result<PathBuf, StartError> {
     Ok(aside)
 }
 
-/// Everything that the life of a run needs, from the config.
+/// Everything that the life of a run needs, from the config; nothing is launched once `tenure` is over.
 ///
 /// # Errors
 /// A backend cannot be set up.
-pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> Result<World, StartError> {
-    let backends = backends(config, &surroundings.executable)?;
+pub fn world(
+    config: &Config,
+    journal: &Journal,
+    surroundings: Surroundings,
+    tenure: Tenure,
+) -> Result<World, StartError> {
+    let backends = backends(config, &surroundings.executable, &tenure)?;
     let passed = surroundings.environment.into_iter().filter(|(name, _)| config.pass_environment.contains(name));
     Ok(World {
         journal: journal.clone(),
@@ -252,14 +262,19 @@ pub fn world(config: &Config, journal: &Journal, surroundings: Surroundings) -> 
         environment: passed.collect(),
         dispatcher: DispatcherRef { version: env!("CARGO_PKG_VERSION").to_owned(), host: surroundings.host },
         paths: ResultPaths { actions: config.ops.actions.clone(), layout: config.results.layout },
+        tenure,
     })
 }
 
-/// The backends by name; `executable` is this binary.
+/// The backends by name; `executable` is this binary, and Nomad dispatches nothing once `tenure` is over.
 ///
 /// # Errors
 /// One cannot be set up.
-pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, Arc<dyn Backend>>, StartError> {
+pub fn backends(
+    config: &Config,
+    executable: &Path,
+    tenure: &Tenure,
+) -> Result<BTreeMap<String, Arc<dyn Backend>>, StartError> {
     let local = LocalBackend::new(LocalSettings {
         runs_dir: config.state_dir.join("runs"),
         executable: executable.to_owned(),
@@ -268,7 +283,7 @@ pub fn backends(config: &Config, executable: &Path) -> Result<BTreeMap<String, A
     .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
     let mut all: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];
     if let Some(settings) = &config.backends.nomad {
-        all.push(Arc::new(nomad::backend(settings, config)?));
+        all.push(Arc::new(nomad::backend(settings, config, tenure)?));
     }
     Ok(all.into_iter().map(|backend| (backend.name().to_owned(), backend)).collect())
 }
@@ -307,6 +322,7 @@ async fn check(world: &World, config: &Config, unanswered: Unanswered) -> Result
         reach.note(name, findings);
     }
     let mut findings = looked.into_all();
+    findings.extend(lease::finding(config).await);
     findings.extend(crate::forge::findings_at_start(config).await);
     let least = match unanswered {
         Unanswered::WaitFor => Standing::Wrong,

@@ -26,6 +26,7 @@ use crate::backend::{Backend, BackendError};
 use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
 use crate::support::ids::RunId;
+use crate::support::tenure::Tenure;
 use crate::support::text::one_line;
 
 /// What the life of every run needs.
@@ -49,6 +50,8 @@ pub struct World {
     pub dispatcher: DispatcherRef,
     /// Where the results go.
     pub paths: ResultPaths,
+    /// Until when runs may be taken any further by this process.
+    pub tenure: Tenure,
 }
 
 /// Wishes that reach a run while it is driven.
@@ -163,6 +166,10 @@ enum Stride {
 /// [`LifeError`]: nothing is lost; the caller waits and calls again.
 pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) -> Result<Driven, LifeError> {
     loop {
+        if !world.tenure.holds() {
+            // Another dispatcher may have taken it over.
+            return Ok(Driven::Detached);
+        }
         let lookup = world.journal.run(id).await;
         let found = lookup.map_err(|source| LifeError::Journal { run: id.clone(), source })?;
         let Some(run) = found else {

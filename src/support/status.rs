@@ -80,6 +80,40 @@ pub struct OutboxView {
     pub error: Option<String>,
 }
 
+/// The lease, where one is configured: which of several dispatchers works.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// Whether this one does; otherwise it stands by.
+    pub leads: bool,
+    /// Who does, as far as is known; for a lease that is free, who did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The number of that leadership: a later one has a higher one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
+    /// Why the lease cannot be looked at or renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl LeaseView {
+    /// In words: who leads, and what is wrong.
+    pub fn words(&self) -> String {
+        let leader = self.leader.as_deref().unwrap_or("somebody who is not known yet");
+        let since = self.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+        let term = self.term.map(|term| format!(" (term {term})")).unwrap_or_default();
+        let error = self.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
+        if self.leads {
+            format!("leads{since}{term}{error}")
+        } else {
+            format!("standby: led by {leader}{since}{term}{error}")
+        }
+    }
+}
+
 /// What the dispatcher is doing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusView {
@@ -96,6 +130,9 @@ pub struct StatusView {
     /// Takes up nothing new.
     #[serde(default)]
     pub draining: bool,
+    /// Who leads, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseView>,
     /// Slots in all.
     pub slots: u32,
     /// The ops repo.

@@ -66,6 +66,8 @@ struct State {
     /// `METHOD path?query` of each request.
     seen: Vec<String>,
     fired: usize,
+    /// Requests that went wrong by coming late, and have come.
+    arrived: usize,
     open: usize,
     most_open: usize,
 }
@@ -119,6 +121,11 @@ impl FaultProxy {
     /// How many requests went wrong so far.
     pub(crate) fn fired(&self) -> usize {
         self.shared.state().fired
+    }
+
+    /// How many requests that were held up have come to the server, whoever still waited for the answer.
+    pub(crate) fn arrived(&self) -> usize {
+        self.shared.state().arrived
     }
 
     /// The requests like `pattern`, in the order of their arrival.
@@ -199,7 +206,9 @@ impl Shared {
             Fault::Refuse(status) => client.write_all(&wire::error(status)),
             Fault::DelayBefore(time) => {
                 thread::sleep(time);
-                self.pass_on(request, client)
+                let passed = self.pass_on(request, client);
+                self.state().arrived += 1;
+                passed
             }
             Fault::DelayAnswer(time) => {
                 let answer = self.whole_answer(request)?;

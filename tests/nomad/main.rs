@@ -2,7 +2,8 @@
 //! tally file that it writes itself.
 //!
 //! `world` is what each test stands on, `contract` what every backend must do, `checking` what it finds beforehand, `launching` how a
-//! launch stays one, `watching` how many are followed, `logs` what arrives of their output, `ends` how they end.
+//! launch stays one, `watching` how many are followed, `logs` what arrives of their output, `ends` how they end. `variables` is about the
+//! lock on a variable.
 #![allow(
     clippy::print_stderr,
     clippy::string_slice,
@@ -27,5 +28,6 @@ mod launching;
 mod logs;
 #[path = "../common/testbed.rs"]
 mod testbed;
+mod variables;
 mod watching;
 mod world;

@@ -38,12 +38,18 @@ impl World {
         Self::with("").await
     }
 
-    /// With further variables of the jobspec, each a line.
-    pub(crate) async fn with(variables: &str) -> Self {
+    /// Without any job.
+    pub(crate) fn bare() -> Self {
         let testbed = Testbed::get();
         let folder = tempfile::tempdir().unwrap();
         let world = Self { namespace: testbed.namespace(), api: testbed.nomad(), folder };
         fs::write(world.path("token"), &world.api.token).unwrap();
+        world
+    }
+
+    /// With further variables of the jobspec, each a line.
+    pub(crate) async fn with(variables: &str) -> Self {
+        let world = Self::bare();
         world.register(JOB, variables).await;
         world
     }
@@ -88,7 +94,12 @@ impl World {
     pub(crate) fn take_shipped_policy(&self) {
         let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/nomad-dispatcher.hcl");
         let name = &self.namespace.name;
-        let rules = fs::read_to_string(policy).unwrap().replace("\"dispatch\"", &format!("\"{name}\""));
+        self.take_policy(&fs::read_to_string(policy).unwrap().replace("\"dispatch\"", &format!("\"{name}\"")));
+    }
+
+    /// The same, of these rules.
+    pub(crate) fn take_policy(&self, rules: &str) {
+        let name = &self.namespace.name;
         self.api.must("PUT", &format!("/v1/acl/policy/{name}"), Some(&json!({ "Name": name, "Rules": rules })));
         let token = json!({ "Name": name, "Type": "client", "Policies": [name] });
         let made = self.api.must("PUT", "/v1/acl/token", Some(&token));

@@ -20,6 +20,7 @@ use dispatch::run::settle::ResultPaths;
 use dispatch::run::state::State;
 use dispatch::run::step::{Step, StopCause};
 use dispatch::support::ids::RunId;
+use dispatch::support::tenure::Tenure;
 use tokio::time::sleep;
 
 use crate::chance::Chance;
@@ -66,6 +67,7 @@ impl Surroundings<'_> {
             environment: BTreeMap::new(),
             dispatcher: DispatcherRef { version: "0".to_owned(), host: "simulation".to_owned() },
             paths: ResultPaths { actions: "vault/actions".to_owned(), layout: Layout::Flat },
+            tenure: Tenure::unlimited(),
         };
         let (wakes, reach) = (Arc::new(Wakes::default()), Arc::new(Reach::new(backends)));
         let crew = Crew::new(Arc::new(world), wakes.clone(), reach.clone());

@@ -202,6 +202,11 @@ impl NomadBackend {
     }
 
     async fn dispatch_and_read_back(&self, key: &LaunchKey, dispatch: &Dispatch<'_>) -> Result<Child, Trouble> {
+        // Here, since a launch looks and asks again for longer than a lease may last.
+        if !self.tenure.holds() {
+            let words = "the lease is over: another dispatcher may lead by now".to_owned();
+            return Err(Trouble { prospect: Prospect::Later, may_pass: false, words });
+        }
         let dispatched = self.urgent.dispatch(dispatch).await.map_err(|error| Trouble::of(&error))?;
         let read = self.urgent.job(&dispatched.job).await;
         // It has happened: whatever is wrong with reading leaves it in doubt which child there is.

@@ -35,6 +35,7 @@ use crate::runner::envelope::Envelope;
 use crate::support::checkup::Finding;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::retry::RetryPolicy;
+use crate::support::tenure::Tenure;
 use crate::support::{chain, fault};
 
 pub use self::names::{variant, variants};
@@ -69,6 +70,8 @@ pub struct NomadBackend {
     settings: NomadSettings,
     /// The age recipient to which payloads are encrypted; none: whoever may read jobs reads them.
     recipient: Option<String>,
+    /// Until when this process may dispatch.
+    tenure: Tenure,
     watch: Watch,
     turns: Turns,
     tidemark: tokio::sync::Mutex<Tidemark>,
@@ -117,13 +120,20 @@ impl NomadBackend {
     pub fn new(client: Client, settings: NomadSettings) -> Self {
         let watch = Watch::new(client.clone());
         let (turns, tidemark) = (Turns::default(), tokio::sync::Mutex::default());
-        Self { urgent: client.urgent(), client, settings, recipient: None, watch, turns, tidemark }
+        let (urgent, tenure) = (client.urgent(), Tenure::unlimited());
+        Self { client, urgent, settings, recipient: None, tenure, watch, turns, tidemark }
     }
 
     /// The same, with payloads encrypted to this age recipient (`age1…`).
     #[must_use]
     pub fn sealing_to(self, recipient: Option<String>) -> Self {
         Self { recipient, ..self }
+    }
+
+    /// The same, which dispatches nothing once `tenure` is over.
+    #[must_use]
+    pub fn within(self, tenure: Tenure) -> Self {
+        Self { tenure, ..self }
     }
 
     fn variants(&self) -> Vec<String> {

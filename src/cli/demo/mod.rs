@@ -101,7 +101,7 @@ async fn dispatch(world: &World, invocation: &mut Invocation) -> Result<Vec<Told
     told.and_then(|()| story.go_on())?;
     match ended.map_err(|error| stopped(&error))? {
         Round::Done(_) => Ok(story.told()),
-        Round::Interrupted | Round::Rewritten => {
+        Round::Interrupted | Round::Rewritten | Round::NotLeading(_) => {
             Err(CliError::new(Kind::Failed, "the dispatcher stopped before everything was done"))
         }
     }

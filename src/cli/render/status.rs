@@ -37,9 +37,17 @@ fn service(view: &StatusView, now: Timestamp, look: Look) -> String {
         return field(look, "service", text);
     }
     let since = view.since.map(|since| format!(" for {}", span(since, now))).unwrap_or_default();
-    let state = if view.draining { "draining" } else { "serving" };
+    let stands_by = view.lease.as_ref().is_some_and(|lease| !lease.leads);
+    let state = match view.draining {
+        true => "draining",
+        false if stands_by => "standing by",
+        false => "serving",
+    };
     let text = format!("{state}{since}, pid {}, version {}", view.pid, view.version);
-    field(look, "service", &text) + &field(look, "slots", &format!("{} of {} taken", view.active.len(), view.slots))
+    let lease = view.lease.as_ref().map(|lease| field(look, "lease", &lease.words())).unwrap_or_default();
+    field(look, "service", &text)
+        + &lease
+        + &field(look, "slots", &format!("{} of {} taken", view.active.len(), view.slots))
 }
 
 fn head(view: &StatusView, now: Timestamp) -> String {
@@ -89,7 +97,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::super::output::Paint;
-    use super::super::super::view::{OpsView, OutboxView};
+    use super::super::super::view::{LeaseView, OpsView, OutboxView};
     use super::super::runs::tests::{at, run};
     use super::*;
 
@@ -112,6 +120,7 @@ mod tests {
             running: true,
             since: Some(at(-7_000)),
             draining: false,
+            lease: None,
             slots: 4,
             ops,
             counts: BTreeMap::from([
@@ -150,6 +159,28 @@ mod tests {
         let text = status(&StatusView { running: false, pid: 0, since: None, ..view() }, at(60), Look::PLAIN);
         assert!(text.starts_with("service   no dispatcher is running"), "{text}");
         assert!(text.contains("Under way") && !text.contains("pid"), "{text}");
+    }
+
+    #[test]
+    fn a_standby_says_who_leads_and_a_leader_its_term() {
+        let lease = LeaseView {
+            leads: false,
+            leader: Some("process 17 on host-a".to_owned()),
+            since: Some("2026-11-21T10:00:00Z".to_owned()),
+            term: Some(48_213),
+            error: None,
+        };
+        let shown =
+            |lease: &LeaseView| status(&StatusView { lease: Some(lease.clone()), ..view() }, at(60), Look::PLAIN);
+        let text = shown(&lease);
+        assert!(text.starts_with("service   standing by for"), "{text}");
+        assert!(
+            text.contains("standby: led by process 17 on host-a since 2026-11-21T10:00:00Z (term 48213)"),
+            "{text}"
+        );
+        let text = shown(&LeaseView { leads: true, error: Some("no answer came".to_owned()), ..lease });
+        assert!(text.starts_with("service   serving for"), "{text}");
+        assert!(text.contains("leads since 2026-11-21T10:00:00Z (term 48213); no answer came"), "{text}");
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub fn audit(view: &AuditView, look: Look) -> String {
     let out = field(look, "events", &view.events.to_string())
         + &field(look, "commits", &view.commits.to_string())
         + &field(look, "head", &view.head);
+    let others = format!("{} commits are by other dispatchers: look into their journals too", view.others);
+    let out = if view.others > 0 { out + &field(look, "others", &others) } else { out };
     if view.broken.is_empty() {
         let words = "holds: no event was edited, none is missing, the runs are what their events say";
         return out + &field(look, "journal", words);
@@ -97,6 +99,7 @@ mod tests {
         let view = AuditView {
             events: 9,
             commits: 2,
+            others: 0,
             broken: vec!["event 4: its digest does not fit".to_owned()],
             head: "ab".to_owned(),
         };
@@ -110,5 +113,7 @@ mod tests {
         ");
         let holds = AuditView { broken: vec![], ..view };
         assert!(audit(&holds, Look::PLAIN).contains("holds"));
+        let shared = AuditView { others: 3, ..holds };
+        assert!(audit(&shared, Look::PLAIN).contains("3 commits are by other dispatchers"));
     }
 }

@@ -7,6 +7,7 @@
 mod approval;
 mod backends;
 mod forge;
+mod lease;
 mod limits;
 mod nomad;
 mod nomad_jobs;
@@ -27,6 +28,7 @@ use crate::support::ids::MountName;
 pub use approval::{Approval, ApprovalMode, Approver, TierApproval};
 pub use backends::{Backends, Mount};
 pub use forge::Forge;
+pub use lease::Lease;
 pub use limits::Limits;
 pub use nomad::Nomad;
 pub use nomad_jobs::{NomadDriver, NomadJob, NomadSeal};
@@ -70,6 +72,9 @@ pub struct Config {
     /// Which backend runs what.
     #[serde(default)]
     pub backends: Backends,
+    /// One of several dispatchers works, and the others stand by. Not there: this one is the only one.
+    #[serde(default)]
+    pub lease: Option<Lease>,
     /// Being woken by the forge, and answering whether all is well.
     #[serde(default)]
     pub webhook: Option<Webhook>,
@@ -102,6 +107,7 @@ impl Config {
             approval: Approval::default(),
             limits: Limits::default(),
             backends: Backends::default(),
+            lease: None,
             webhook: None,
             telling: Telling::default(),
             working_directories: BTreeSet::new(),

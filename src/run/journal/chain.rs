@@ -51,18 +51,40 @@ pub struct Tip {
     pub hash: String,
 }
 
-/// `<number> <hash>`, as commits of results have it.
+/// `<number> <hash>`
 impl std::fmt::Display for Tip {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.seq, self.hash)
     }
 }
 
-impl Tip {
+/// What a commit of results says of the journal under which it was made: `<number> <hash>`, and `term <term>` behind it where one of
+/// several dispatchers led under that journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The end of the chain.
+    pub tip: Tip,
+    /// The leadership.
+    pub term: Option<u64>,
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.tip.fmt(f)?;
+        self.term.map_or(Ok(()), |term| write!(f, " term {term}"))
+    }
+}
+
+impl Claim {
     /// Reads what [`Display`](std::fmt::Display) writes.
     pub fn read(text: &str) -> Option<Self> {
-        let (seq, hash) = text.trim().split_once(' ')?;
-        Some(Self { seq: seq.parse().ok()?, hash: hash.to_owned() })
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let (seq, hash, term) = match words.as_slice() {
+            [seq, hash] => (seq, hash, None),
+            [seq, hash, "term", term] => (seq, hash, Some(term.parse().ok()?)),
+            _ => return None,
+        };
+        Some(Self { tip: Tip { seq: seq.parse().ok()?, hash: (*hash).to_owned() }, term })
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
 //!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions, also to a [`Reader`] in
-//!   another process; [`alarm`] counts what a person must know of.
+//!   another process; [`alarm`] counts what a person must know of; [`terms`] tells whose commits are whose.
 //! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
 
 mod alarm;
@@ -13,6 +13,7 @@ pub mod read;
 mod reader;
 pub mod replay;
 pub mod store;
+pub mod terms;
 mod writer;
 
 use std::collections::BTreeMap;

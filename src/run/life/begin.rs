@@ -161,6 +161,11 @@ async fn launch(
         let message = "the journal does not hold what was admitted".to_owned();
         return finish(world, run, Finish::NotStarted { reason: Reason::JournalLost, message }).await;
     };
+    if !world.tenure.holds() {
+        // It lasted when the run was begun; a grant may have taken its time since.
+        return_unlaunched(world, run, "the lease was over before the launch was asked for").await?;
+        return Ok(Stride::Again);
+    }
     if fault::twice() {
         backend.launch(key, &envelope).await.map_err(LifeError::backend(run))?;
     }

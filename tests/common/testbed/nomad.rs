@@ -37,8 +37,23 @@ impl Namespace {
         format!("{path}{separator}namespace={}", self.name)
     }
 
+    /// Nomad refuses to remove a namespace with a variable, and a variable with a lock.
+    fn remove_variables(&self) {
+        let variables = self.ask("GET", "/v1/vars", None).json();
+        for path in variables.as_array().into_iter().flatten().filter_map(|one| one["Path"].as_str()) {
+            let path = format!("/v1/var/{path}");
+            let mut variable = self.ask("GET", &path, None).json();
+            if variable["Lock"].is_object() {
+                variable["Items"].take();
+                self.ask("PUT", &format!("{path}?lock-release"), Some(&variable));
+            }
+            self.ask("DELETE", &path, None);
+        }
+    }
+
     /// Nomad refuses to remove a namespace with a job that is not dead, and a stopped one dies a moment later.
     fn remove(&self) -> Option<()> {
+        self.remove_variables();
         let jobs = self.ask("GET", "/v1/jobs", None).json();
         for job in jobs.as_array().into_iter().flatten().filter(|job| job["Stop"] != json!(true)) {
             self.ask("DELETE", &format!("/v1/job/{}", job["ID"].as_str()?), None);

@@ -84,6 +84,14 @@ pub enum ClientError {
         /// Its words.
         said: String,
     },
+    /// It is not as the caller expected, or another has it.
+    #[error("{call}: refused, since it is not as it was taken to be: {said}")]
+    Conflict {
+        /// What was asked.
+        call: Call,
+        /// Its words.
+        said: String,
+    },
     /// It will be refused again.
     #[error("{call}: refused: {said}")]
     Refused {
@@ -152,7 +160,7 @@ impl ClientError {
         match self {
             Self::NotSent { .. } | Self::Distrusted { .. } | Self::Busy { .. } | Self::Token { .. } => Prospect::Later,
             Self::NoAnswer { .. } | Self::Failed { .. } | Self::Garbled { .. } => Prospect::InDoubt,
-            Self::Absent { .. } | Self::Denied { .. } | Self::Refused { .. } => Prospect::Never,
+            Self::Absent { .. } | Self::Denied { .. } | Self::Conflict { .. } | Self::Refused { .. } => Prospect::Never,
         }
     }
 }
@@ -190,6 +198,9 @@ const HIDDEN: &str = "Unknown allocation";
 /// Seen from 1.11.3, as 404: the client that has the allocation is away.
 const NO_PATH: &str = "No path to node";
 
+/// Seen from 1.11.3, as 409 for a renewal: there is no lock. While another has it the words are others.
+pub(super) const NOT_LOCKED: &str = "doesn't hold a lock";
+
 /// Accepts an answer, or says what is wrong with it.
 pub(super) fn judge(call: Call, status: u16, body: &[u8]) -> Result<(), ClientError> {
     if (200..300).contains(&status) {
@@ -202,6 +213,7 @@ pub(super) fn judge(call: Call, status: u16, body: &[u8]) -> Result<(), ClientEr
         403 => ClientError::Denied { call, said },
         404 if has(&NO_PATH) => ClientError::Busy { call, said },
         404 => ClientError::Absent { call, said },
+        409 => ClientError::Conflict { call, said },
         408 | 425 | 429 => ClientError::Busy { call, said },
         400..=499 => ClientError::Refused { call, said },
         _ if has(&DENIED) || has(&HIDDEN) => ClientError::Denied { call, said },
@@ -246,6 +258,12 @@ mod tests {
         let words = of(403, "Permission denied").to_string();
         assert!(words.contains("(the token's policy needs dispatch-job)"), "{words}");
         assert!(matches!(of(500, "Unknown allocation \"x\""), ClientError::Denied { .. }));
+    }
+
+    #[test]
+    fn a_variable_that_another_has_locked_is_told_from_a_request_that_is_wrong() {
+        assert!(matches!(of(409, "attempting to modify locked variable"), ClientError::Conflict { .. }));
+        assert!(matches!(of(400, "TTL must be between 10 seconds and 24 hours"), ClientError::Refused { .. }));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! anything: who calls it does.
 //!
 //! `connect` makes the connection (TLS, `unix://`, server name), `token` reads the token, `answer` says what an answer means,
-//! `clock` is the servers' own, `tls` why no connection that is trusted comes about, `types` is what
-//! answers hold, `jobs`, `runs` and `files` are the calls, `stream` the event stream. The backend and `dispatch jobs` talk to it.
+//! `clock` is the servers' own, `tls` why no connection that is trusted comes about, `types` is what answers hold, `jobs`, `runs`, `files`
+//! and `variables` are the calls, `stream` the event stream. The backend, the lease and `dispatch jobs` talk to it.
 
 mod answer;
 mod clock;
@@ -15,6 +15,7 @@ mod stream;
 mod tls;
 mod token;
 pub mod types;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use self::jobs::{Dispatch, Registration};
 pub use self::stream::EventStream;
 pub use self::tls::Distrust;
 pub use self::token::TokenSource;
+pub use self::variables::{LockState, LockTimes};
 
 use self::clock::ServerClock;
 use self::connect::Connection;

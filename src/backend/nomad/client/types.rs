@@ -215,6 +215,16 @@ pub struct TokenSelf {
     pub expiration_time: Option<String>,
 }
 
+/// A variable. Whether it is locked is not in it: only a management token sees that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Variable {
+    /// Its content.
+    pub items: Option<BTreeMap<String, String>>,
+    /// Raft index of its last change, which a renewal of its lock is not.
+    pub modify_index: u64,
+}
+
 /// What the event stream said in one line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct News {
