@@ -48,3 +48,27 @@ impl Journal {
         self.call(terms).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::run::journal::chain::Tip;
+    use crate::support::clock::SystemClock;
+
+    #[tokio::test]
+    async fn commits_of_terms_that_were_led_elsewhere_are_told_from_our_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), Arc::new(SystemClock)).unwrap();
+        journal.note(LEAD, serde_json::json!({ "term": 17 })).await.unwrap();
+        let terms = journal.terms().await.unwrap();
+        let claims = [(None, true), (Some(17), true), (Some(18), false)];
+        for (term, own) in claims {
+            let claim = Claim { tip: Tip { seq: 3, hash: "abc".to_owned() }, term };
+            assert_eq!(Claim::read(&claim.to_string()), Some(claim.clone()));
+            assert_eq!(terms.include(&claim), own, "{claim}");
+        }
+        assert_eq!(Claim::read("3 abc term"), None);
+    }
+}
