@@ -62,7 +62,7 @@ pub(crate) struct Places<'a> {
 
 impl<'a> Places<'a> {
     pub(crate) fn of(bed: &'a Bed, search: &'a Search) -> Self {
-        let since = fs::metadata(bed.world.repo.path()).unwrap().created().unwrap();
+        let since = made(&fs::metadata(bed.world.repo.path()).unwrap());
         Self { bed, search, since, found: BTreeMap::new(), looked: BTreeSet::new() }
     }
 
@@ -132,7 +132,7 @@ impl<'a> Places<'a> {
         for folder in [std::env::temp_dir(), "/var/tmp".into(), "/dev/shm".into()] {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
                 // What others do beside the tests is none of ours; the servers' own folder is looked through by itself.
-                let new = fs::metadata(&entry).is_ok_and(|about| about.created().is_ok_and(|at| at >= self.since));
+                let new = fs::symlink_metadata(&entry).is_ok_and(|about| made(&about) >= self.since);
                 if new && !Testbed::get().folder().starts_with(&entry) {
                     self.look_below("temporary folders", &entry, None);
                 }
@@ -226,6 +226,11 @@ impl<'a> Places<'a> {
     pub(crate) fn event_stream(&mut self, told: &[u8]) {
         self.look("Nomad: the event stream", "all of it", told);
     }
+}
+
+/// When a file or folder was made; not every file system keeps that.
+fn made(about: &fs::Metadata) -> SystemTime {
+    about.created().or_else(|_| about.modified()).unwrap()
 }
 
 /// The engine's answer.
