@@ -74,11 +74,6 @@ fn takes_its_own(bed: &Bed) {
         assert!(!text.contains("hvs.") && !text.contains("hvb."), "{text}");
     }
     wait_until_cleared(&bed.world);
-    for id in ["none", "one", "two", "six"] {
-        let a = allocation(bed, id);
-        for l in bed.world.audited(&format!("kv/data/{FOLDER}/{a}")) {}
-    }
-    for l in bed.world.audited("auth/jwt-nomad/login") {}
     // One for each run: what this delivery costs the server.
     let entities = bed.world.vault.must("LIST", "/v1/identity/entity/id", None);
     assert_eq!(entities["data"]["keys"].as_array().unwrap().len(), 4);
@@ -117,9 +112,19 @@ fn what_is_deposited_for_a_run_is_read_by_its_own_identity_alone() {
 
     // The same job in another namespace is nobody.
     let elsewhere = Testbed::get().namespace();
-    let role = world.vault.must("GET", "/v1/auth/jwt-nomad/role/dispatch-run", None);
-    assert_eq!(role["data"]["bound_claims"]["nomad_namespace"], bed.nomad_namespace().name);
-    assert_ne!(elsewhere.name, bed.nomad_namespace().name);
+    let mut parent = bed.nomad_namespace().must("GET", "/v1/job/vault-runner", None);
+    parent["Namespace"] = json!(elsewhere.name);
+    elsewhere.must("PUT", "/v1/jobs", Some(&json!({ "Job": parent })));
+    // The runner ends at once over this, and its directory stays.
+    let nothing = json!({ "Payload": "e30=", "Meta": { "run_id": "mine@1" } });
+    let made = elsewhere.must("PUT", "/v1/job/vault-runner/dispatch", Some(&nothing));
+    let path = format!("/v1/job/{}/allocations", escaped(made["DispatchedJobID"].as_str().unwrap()));
+    let foreign = until("an identity of the other namespace", || {
+        let all = elsewhere.must("GET", &path, None);
+        fs::read_to_string(identity_file(all[0]["ID"].as_str()?)).ok().filter(|text| !text.is_empty())
+    });
+    let refused = log_in(&world.vault, foreign.trim());
+    assert!(refused.status == 400 && refused.text.contains("nomad_namespace"), "{}", refused.text);
 
     for id in ["mine", "other"] {
         bed.let_go(id);
@@ -177,6 +182,20 @@ fn who_reads_a_deposit_as_an_administrator_and_opens_it_first_is_noticed() {
     assert_eq!((bed.gate.executions("stolen"), world.alarms("grant_intercepted")), (0, 1), "{}", running.said());
     world.wait_until_revoked("stolen@1");
     wait_until_cleared(world);
+}
+
+#[test]
+fn a_run_that_would_have_no_identity_is_refused_and_its_grant_taken_back() {
+    let (_vault, bed) = Bed::with_identities(&Testbed::get().nomad(), &raw_exec());
+    let world = &bed.world;
+    world.action("here", "report", &["A"]);
+    world.publish();
+    let once = world.call("once --backend local", &[]);
+    let result = world.result("here").unwrap_or_else(|| panic!("{}", once.said));
+    assert_eq!((&result["state"], &result["reason"]), (&json!("not_started"), &json!("launch_refused")), "{result}");
+    assert!(result["message"].as_str().unwrap().contains("has no identity"), "{result}");
+    assert_eq!(bed.gate.executions("here"), 0);
+    world.wait_until_revoked("here@1");
 }
 
 /// An envelope that anybody can write who may dispatch the job: a script of their own, and no grant.

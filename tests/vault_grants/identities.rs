@@ -103,19 +103,6 @@ fn the_dispatcher_puts_down_and_removes_and_the_server_refuses_it_everything_els
 }
 
 #[test]
-fn a_run_that_would_have_no_identity_is_refused_and_its_grant_taken_back() {
-    let (_server, world) = with_identities();
-    world.action("here", "show", &["A"]);
-    world.publish();
-    let once = world.call("once --backend local", &[]);
-    let result = world.result("here").unwrap_or_else(|| panic!("{}", once.said));
-    assert_eq!((&result["state"], &result["reason"]), (&json!("not_started"), &json!("launch_refused")), "{result}");
-    assert!(result["message"].as_str().unwrap().contains("has no identity"), "{result}");
-    assert!(!world.begun("here"));
-    world.wait_until_revoked("here@1");
-}
-
-#[test]
 fn the_doctor_names_each_part_that_is_missing_for_the_identities_of_runs() {
     let (_server, world) = with_identities();
     let doctor = || world.call("doctor", &[]).said;
