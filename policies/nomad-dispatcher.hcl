@@ -1,7 +1,7 @@
 # The token of `dispatch run`, for the namespace in which runs run and nothing else runs: whoever may read jobs there sees what is
 # handed over to them, and whoever may list them can probe it.
 #
-#   nomad acl policy apply -namespace dispatch dispatch-dispatcher policies/nomad-dispatcher.hcl
+#   nomad acl policy apply dispatch-dispatcher policies/nomad-dispatcher.hcl
 #   nomad acl token create -name dispatch -policy dispatch-dispatcher -type client
 #
 # Each of these is needed; docs/nomad.md says what fails without it.

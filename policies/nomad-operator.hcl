@@ -1,7 +1,7 @@
 # The token of the operator who calls `dispatch jobs plan` and `apply`. The dispatcher itself never needs these: who may register a
 # job can run anything on the clients.
 #
-#   nomad acl policy apply -namespace dispatch dispatch-operator policies/nomad-operator.hcl
+#   nomad acl policy apply dispatch-operator policies/nomad-operator.hcl
 namespace "dispatch" {
   capabilities = [
     "parse-job",    # turning the shipped jobspec into a job
