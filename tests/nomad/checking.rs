@@ -2,6 +2,7 @@
 
 use dispatch::backend::Backend as _;
 use dispatch::support::checkup::{Finding, Standing};
+use serde_json::json;
 
 use crate::world::{JOB, PLACEMENT, World};
 
@@ -62,4 +63,20 @@ async fn that_no_token_is_sent_is_said_before_what_is_refused_for_it() {
     let bad = at_least(&findings, Standing::Warning);
     assert_eq!(bad[0], ("nomad: token", "none is sent, so the servers take us for anybody"), "{findings:#?}");
     assert!(bad.iter().any(|(subject, _)| *subject == "nomad: namespace"), "{findings:#?}");
+}
+
+#[tokio::test]
+async fn a_policy_whose_rights_every_run_has_too_is_wrong() {
+    let world = World::new().await;
+    world.take_shipped_policy();
+    // As `nomad acl policy apply -namespace` does.
+    let name = &world.namespace.name;
+    let mut policy = world.api.must("GET", &format!("/v1/acl/policy/{name}"), None);
+    policy["JobACL"] = json!({ "Namespace": name });
+    world.api.must("PUT", &format!("/v1/acl/policy/{name}"), Some(&policy));
+    let findings = world.backend().check().await;
+    let found = at_least(&findings, Standing::Warning);
+    let words =
+        format!("its policy `{name}` is attached to the workloads of the namespace: every formula has its rights");
+    assert_eq!(found, [("nomad: token", words.as_str())], "{findings:#?}");
 }

@@ -1,7 +1,7 @@
 //! What all of it needs: a leader, a token that may, a version, a namespace, the registered jobs. Looked at in this order; what depends on
 //! something that does not hold is not looked at.
 
-use super::client::types::Job;
+use super::client::types::{Attached, Job};
 use super::client::{ClientError, Prospect};
 use super::{NomadBackend, PAYLOAD_LIMIT, names};
 use crate::support::chain;
@@ -111,7 +111,18 @@ impl NomadBackend {
                         "set backends.nomad.token_file, or NOMAD_TOKEN, to a token of policies/nomad-dispatcher.hcl",
                     );
                 }
-                Finding::good(subject, format!("`{}`, policies: {policies}{until}", token.name))
+                match self.given_to_runs().await {
+                    Ok(None) => Finding::good(subject, format!("`{}`, policies: {policies}{until}", token.name)),
+                    Ok(Some(policy)) => Finding::bad(
+                        Standing::Wrong,
+                        subject,
+                        format!(
+                            "its policy `{policy}` is attached to the workloads of the namespace: every formula has its rights"
+                        ),
+                        format!("apply it again without -namespace: `nomad acl policy apply {policy} FILE`"),
+                    ),
+                    Err(error) => failed(subject, &error, "see that the servers answer for /v1/acl/policies"),
+                }
             }
             Err(ClientError::Refused { said, .. }) if said.contains("ACL support disabled") => Finding::bad(
                 Standing::Warning,
@@ -123,6 +134,16 @@ impl NomadBackend {
                 failed(subject, &error, "set backends.nomad.token_file, or NOMAD_TOKEN, to a token that is valid")
             }
         }
+    }
+
+    /// A policy of the token that runs have too, by the identity that Nomad gives to each workload.
+    async fn given_to_runs(&self) -> Result<Option<String>, ClientError> {
+        let jobs = self.variants();
+        let is_ours = |attached: &Attached| {
+            attached.namespace == self.client.namespace() && (attached.job.is_empty() || jobs.contains(&attached.job))
+        };
+        let mut policies = self.client.policies().await?.into_iter();
+        Ok(policies.find(|policy| policy.attached.as_ref().is_some_and(is_ours)).map(|policy| policy.name))
     }
 
     async fn check_namespace(&self) -> Finding {

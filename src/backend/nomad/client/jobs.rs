@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::Call;
-use super::types::{Change, Dispatched, Evaluation, Job, JobStub, Plan, TokenSelf, Validation};
+use super::types::{Change, Dispatched, Evaluation, Job, JobStub, Plan, PolicyStub, TokenSelf, Validation};
 use super::{Client, ClientError, Since};
 
 const DISPATCH: Call = Call { does: "dispatching the job", needs: "dispatch-job" };
@@ -195,6 +195,14 @@ impl Client {
     /// [`ClientError`]
     pub async fn token_self(&self) -> Result<TokenSelf, ClientError> {
         self.read(TOKEN, self.get("acl/token/self")).await
+    }
+
+    /// The policies that the token has.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn policies(&self) -> Result<Vec<PolicyStub>, ClientError> {
+        self.read(TOKEN, self.get("acl/policies")).await
     }
 
     /// Whether the namespace is there and the token may see it.

@@ -215,6 +215,28 @@ pub struct TokenSelf {
     pub expiration_time: Option<String>,
 }
 
+/// An ACL policy in a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PolicyStub {
+    /// Its name.
+    pub name: String,
+    /// To which workloads it is attached: these have its rights too, by their own identity.
+    #[serde(rename = "JobACL")]
+    pub attached: Option<Attached>,
+}
+
+/// The workloads of a namespace, or of one job in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Attached {
+    /// The namespace.
+    pub namespace: String,
+    /// The job; empty: all of them.
+    #[serde(rename = "JobID")]
+    pub job: String,
+}
+
 /// A variable. Whether it is locked is not in it: only a management token sees that.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
