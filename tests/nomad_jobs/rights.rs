@@ -49,7 +49,9 @@ fn the_dispatchers_policy_suffices_for_a_run_from_its_check_to_its_log() {
     assert_eq!(doctor.code, Some(0), "{}", doctor.all());
     let findings = doctor.data()["findings"].clone();
     let nomad = |finding: &&serde_json::Value| finding["subject"].as_str().unwrap().starts_with("nomad: ");
-    let nomad: Vec<_> = findings.as_array().unwrap().iter().filter(nomad).collect();
+    // That no Vault stops a second execution elsewhere is no matter of rights.
+    let of_rights = |finding: &&serde_json::Value| finding["subject"] != "nomad: second execution";
+    let nomad: Vec<_> = findings.as_array().unwrap().iter().filter(nomad).filter(of_rights).collect();
     assert!(nomad.len() >= 6 && nomad.iter().all(|finding| finding["standing"] == "good"), "{nomad:?}");
     let said = work(&world, "a", "echo seen by its log\n");
     assert!(said.contains("succeeded") && said.contains("seen by its log"), "{said}");
