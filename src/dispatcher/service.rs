@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Dispatcher;
@@ -62,22 +63,8 @@ impl Dispatcher {
         };
         self.begin_telling().await?;
         self.crew.resume().await?;
-        let mut parts = vec![
-            tokio::spawn(Arc::clone(&self).keep_looking()),
-            tokio::spawn(Arc::clone(&self).keep_judging()),
-            tokio::spawn(Arc::clone(&self).keep_beginning()),
-            tokio::spawn(Arc::clone(&self).keep_tidy()),
-            tokio::spawn(Arc::clone(&self).keep_reaching()),
-        ];
-        // Stopping ends it like everything else.
         let never = watch::Sender::new(false);
-        if let Some(teller) = &self.teller {
-            let (this, teller, never) = (Arc::clone(&self), Arc::clone(teller), never.subscribe());
-            parts.push(tokio::spawn(async move { this.keep_telling(&teller, never).await }));
-        }
-        if let Some(teller) = &self.teller {
-            parts.push(tokio::spawn(Arc::clone(&self).keep_checking(Arc::clone(teller))));
-        }
+        let parts = self.start_parts(&never);
         let publishing = tokio::spawn(Arc::clone(&self).keep_publishing());
         let told_to_stop = async {
             drop(stop.wait_for(|wanted| *wanted).await);
@@ -95,7 +82,7 @@ impl Dispatcher {
             () = asked_to_drain => Served::Told,
             why = self.lease_over() => Served::Deposed(why),
         };
-        parts.iter().for_each(tokio::task::JoinHandle::abort);
+        parts.iter().for_each(JoinHandle::abort);
         let wound_down = async {
             self.crew.detach().await;
             self.publish_before_another_leads().await;
@@ -110,6 +97,23 @@ impl Dispatcher {
         publishing.abort();
         self.step_down(keeping).await;
         Ok(served)
+    }
+
+    /// Starts everything but the publishing. The telling would end by itself when `never` is said; stopping ends it like the rest.
+    fn start_parts(self: &Arc<Self>, never: &watch::Sender<bool>) -> Vec<JoinHandle<()>> {
+        let mut parts = vec![
+            tokio::spawn(Arc::clone(self).keep_looking()),
+            tokio::spawn(Arc::clone(self).keep_judging()),
+            tokio::spawn(Arc::clone(self).keep_beginning()),
+            tokio::spawn(Arc::clone(self).keep_tidy()),
+            tokio::spawn(Arc::clone(self).keep_reaching()),
+        ];
+        if let Some(teller) = &self.teller {
+            parts.push(tokio::spawn(Arc::clone(self).keep_checking(Arc::clone(teller))));
+            let (this, teller, never) = (Arc::clone(self), Arc::clone(teller), never.subscribe());
+            parts.push(tokio::spawn(async move { this.keep_telling(&teller, never).await }));
+        }
+        parts
     }
 
     /// What is settled here and not published would be found out once more by who leads next.

@@ -138,9 +138,9 @@ impl Run {
         match next(Some(self.state), step.kind())? {
             Next::Already => Ok(None),
             Next::Move(_) if matches!(step, Step::Revoke {}) && self.grant.is_none() => Ok(None),
+            Next::Move(_) if self.is_deposited(step) => Ok(None),
             // A verdict on bytes that were replaced while they were judged, and a grant for them, say nothing about those that
             // stand there now.
-            Next::Move(_) if self.is_deposited(step) => Ok(None),
             Next::Move(_) if removed_too_late(step, self.state) => Ok(None),
             Next::Move(_) if judged(step).is_some_and(|blob| !self.asks_for(blob)) => Ok(None),
             Next::Move(state) => {

@@ -226,18 +226,13 @@ mod tests {
         NomadJob { mounts: sets.iter().map(|set| (*set).to_owned()).collect(), ..NomadJob::default() }
     }
 
+    fn wishes<'a>(runner: &'a NomadJob, mounts: &'a BTreeMap<MountName, Mount>) -> Wishes<'a> {
+        Wishes { namespace: "dispatch", job: "vault-runner", runner, sidecar: None, seal: None, audience: None, mounts }
+    }
+
     fn ids(runner: &NomadJob) -> Result<Vec<String>, ShippedError> {
         let mounts = mounts();
-        let wishes = Wishes {
-            namespace: "dispatch",
-            job: "vault-runner",
-            runner,
-            sidecar: None,
-            seal: None,
-            audience: None,
-            mounts: &mounts,
-        };
-        Ok(wishes.jobs()?.into_iter().map(|job| job.id).collect())
+        Ok(wishes(runner, &mounts).jobs()?.into_iter().map(|job| job.id).collect())
     }
 
     #[test]
@@ -257,19 +252,7 @@ mod tests {
     #[test]
     fn the_variables_say_what_is_mounted_and_the_marker_changes_with_them() {
         let mounts = mounts();
-        let of = |runner: &NomadJob| {
-            Wishes {
-                namespace: "dispatch",
-                job: "vault-runner",
-                runner,
-                sidecar: None,
-                seal: None,
-                audience: None,
-                mounts: &mounts,
-            }
-            .jobs()
-            .unwrap()
-        };
+        let of = |runner: &NomadJob| wishes(runner, &mounts).jobs().unwrap();
         let (runner, other) = (job(&["gpg+ssh"]), NomadJob { memory: Some(64), ..job(&["gpg+ssh"]) });
         let (jobs, changed) = (of(&runner), of(&other));
         insta::assert_snapshot!(jobs[1].variables.replace(&jobs[1].marker, "[marker]"), @r#"
@@ -291,11 +274,10 @@ mod tests {
         let wishes = Wishes {
             namespace: "n",
             job: "j",
-            runner: &runner,
             sidecar: Some(&runner),
             seal: Some(&seal),
             audience: Some("dispatch-grant"),
-            mounts: &mounts,
+            ..wishes(&runner, &mounts)
         };
         let jobs = wishes.jobs().unwrap();
         insta::assert_snapshot!(jobs[1].variables.replace(&jobs[1].marker, "[marker]"), @r#"
@@ -315,15 +297,7 @@ mod tests {
     #[test]
     fn with_raw_exec_a_mount_is_where_the_client_has_it() {
         let (mounts, runner) = (mounts(), NomadJob { driver: NomadDriver::RawExec, ..job(&["gpg"]) });
-        let wishes = Wishes {
-            namespace: "n",
-            job: "j",
-            runner: &runner,
-            sidecar: None,
-            seal: None,
-            audience: None,
-            mounts: &mounts,
-        };
+        let wishes = wishes(&runner, &mounts);
         assert!(wishes.jobs().is_ok());
         assert!(matches!(wishes.places(), Err(ShippedError::NoPath { name }) if name.as_str() == "ssh"));
     }
