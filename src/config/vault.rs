@@ -135,7 +135,7 @@ fn workload_identity(identity: &WorkloadIdentity, vault: &Vault, config: &Config
         draft.complain(
             &key,
             Error,
-            wrong.help("set it to `nomad`, or take that table out: grants then travel wrapped"),
+            wrong.help(format!("name `nomad` in `{key}`, or take that table out: grants then travel wrapped")),
         );
     }
 }

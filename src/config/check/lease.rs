@@ -29,6 +29,10 @@ pub(super) fn check(config: &Config, draft: &mut Draft) {
     let all = std::iter::once(("backends.default".to_owned(), &config.backends.default)).chain(allowed).chain(formulas);
     for (key, _) in all.filter(|(_, name)| name.as_str() == LOCAL) {
         let wrong = Wrong::new("another dispatcher does not see what runs on this machine, and would run it again");
-        draft.complain(&key, Error, wrong.help("with [lease], let everything run in Nomad: `nomad`"));
+        draft.complain(
+            &key,
+            Error,
+            wrong.help(format!("with [lease], let everything run in Nomad: name `nomad` in `{key}`")),
+        );
     }
 }
