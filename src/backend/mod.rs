@@ -115,6 +115,14 @@ pub struct Ended {
     pub restarted: bool,
 }
 
+impl Ended {
+    /// Of a run that the backend no longer knows of, as it was seen `at`.
+    fn forgotten(at: Timestamp, placement: Placement) -> Self {
+        let detail = Some("the backend does not know of this run any more".to_owned());
+        Self { how: End::Unknown, at, placement, detail, reason: Some(Reason::ExitUnknown), restarted: false }
+    }
+}
+
 /// The ways in which a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -198,7 +206,8 @@ pub enum Channel {
 ///   later call answers the handle of the first.
 /// - After `rule_out` has answered [`Found::NotLaunched`], no earlier `launch` under that key can take effect; a later one can.
 /// - `observe` may be called again from any cursor it has given; it repeats nothing before it and loses nothing after it
-///   beyond the caps, which it reports as [`Observation::Dropped`]. Dropping its future leaves the run going.
+///   beyond the caps, which it reports as [`Observation::Dropped`]. Dropping its future leaves the run going. A run that the backend
+///   no longer knows of is over, and answers [`End::Unknown`].
 /// - `cancel` and `remove` may be called twice, and on a run that is over or gone.
 /// - Every call returns within a bound of the implementation's own, except `observe`.
 ///

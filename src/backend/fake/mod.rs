@@ -238,7 +238,10 @@ impl Backend for FakeBackend {
         let _ = news.send(Observation::Started(placement.clone())).await;
         let mut step = cursor.0.as_u64().and_then(|step| usize::try_from(step).ok()).unwrap_or(0);
         loop {
-            let Some(mut look) = self.look(&key, step) else { return Err(refused("no such run")) };
+            let Some(mut look) = self.look(&key, step) else {
+                self.world().caller.ended(&key);
+                return Ok(Ended::forgotten(Timestamp::UNIX_EPOCH, placement));
+            };
             let due = look.due().await;
             let (Due::Now, Some(next)) = (due, &look.next) else {
                 self.world().caller.ended(&key);

@@ -35,6 +35,7 @@ use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
 use crate::support::checkup::{Finding, Standing};
+use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::fault;
 use crate::support::ids::{LaunchKey, MountName};
 use crate::support::watch::{Watched, Watcher};
@@ -248,7 +249,12 @@ impl Backend for LocalBackend {
         let place = Place::of(handle)?;
         let dir = place.dir(&self.settings);
         let step = || io_error(format!("following the run in {}", dir.path().display()));
-        let watched = self.watch(dir.path()).map_err(step())?;
+        let watched = match self.watch(dir.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Ended::forgotten(SystemClock.now(), place.placement()));
+            }
+            other => other.map_err(step())?,
+        };
         // Nobody listening any more is no reason to lose sight of the end.
         let _ = news.send(Observation::Started(place.placement())).await;
         observe::follow(&dir, cursor, watched, &news).await.map_err(step())?;

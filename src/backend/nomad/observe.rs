@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::client::ClientError;
-use super::client::types::{Allocation, Evaluation, Job};
+use super::client::types::{Allocation, Evaluation, Job, Task};
 use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
 use super::log::Log;
 use super::watch::Hint;
@@ -48,8 +47,8 @@ impl Look {
         decide(Shown { job: self.standing(), allocations, evaluations })
     }
 
-    fn task(&self) -> Option<&Value> {
-        self.job.as_ref()?.task_groups.as_ref()?.first()?.pointer("/Tasks/0")
+    fn task(&self) -> Option<&Task> {
+        self.job.as_ref()?.task_groups.as_ref()?.first()?.tasks.as_ref()?.first()
     }
 }
 
@@ -198,8 +197,7 @@ impl Run<'_> {
     }
 
     fn task(&self) -> String {
-        let name = self.seen.task().and_then(|task| task.get("Name")).and_then(Value::as_str);
-        name.unwrap_or(TASK).to_owned()
+        self.seen.task().map_or(TASK, |task| &task.name).to_owned()
     }
 
     /// When the run must have been placed: counted from its dispatch, whoever follows it by then, and by the servers' clock, which has
@@ -220,12 +218,12 @@ impl Run<'_> {
     }
 
     fn placement(&self, allocation: Option<&Allocation>) -> Placement {
-        let image = self.seen.task().and_then(|task| task.pointer("/Config/image")).and_then(Value::as_str);
+        let image = self.seen.task().and_then(|task| task.config.as_ref()?.image.clone());
         Placement {
             id: self.place.job.clone(),
             allocation: allocation.map(|one| one.id.clone()),
             node: allocation.map(|one| one.node_name.clone()),
-            image: image.map(str::to_owned),
+            image,
         }
     }
 

@@ -8,8 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::deposit::Depositing;
 use super::{Driven, LifeError, Stride, Wishes, World, begin};
-use crate::action::reason::Reason;
-use crate::backend::{Backend, Ended, Found, Handle, Observation};
+use crate::backend::{Backend, Ended, Handle, Observation};
 use crate::grant::Fate;
 use crate::run::log::{LogError, LogWriter, Progress};
 use crate::run::record::Run;
@@ -42,15 +41,6 @@ enum Turn {
 pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Result<Stride, LifeError> {
     let Some(handle) = run.handle.clone() else { return begin::resolve(world, run).await };
     let backend = world.backend(run)?;
-    if let Some(key) = run.launch_key()
-        && backend.find(&key).await.map_err(LifeError::backend(run))? == Found::NotLaunched
-    {
-        let message = "the backend does not know of this run any more".to_owned();
-        world
-            .step(run, Step::Finish { how: Finish::Lost { reason: Reason::ExitUnknown, message }, wrapping: None })
-            .await?;
-        return Ok(Stride::Again);
-    }
     let mut log = world.log_of(run)?;
     let cursor = log.cursor().clone();
     let (sender, mut news) = mpsc::channel(NEWS);

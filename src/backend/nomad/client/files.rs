@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Response;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{Call, judge_file};
-use super::{Client, ClientError, REQUEST_TIMEOUT, STREAM_TIMEOUT};
+use super::{Client, ClientError, REQUEST_TIMEOUT, Room, STREAM_TIMEOUT};
 
 const LOG: Call = Call { does: "reading the run's log", needs: "read-logs" };
 const FOLLOW: Call = Call { does: "following", needs: "" };
@@ -29,12 +28,12 @@ pub(in crate::backend::nomad) enum Reading {
 pub struct Chunks {
     response: Response,
     silence: Duration,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl Chunks {
     /// Nothing for longer than `silence` is an error.
-    pub(super) fn new(response: Response, room: OwnedSemaphorePermit, silence: Duration) -> Self {
+    pub(super) fn new(response: Response, room: Room, silence: Duration) -> Self {
         Self { response, silence, _room: room }
     }
 

@@ -28,7 +28,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 pub use self::answer::{Call, ClientError, Prospect};
 pub use self::connect::ConnectError;
@@ -53,12 +53,13 @@ const CATCHES_UP: Duration = Duration::from_secs(5);
 /// How long a stream or a followed log is kept open at the most; then it is opened again, with a fresh token.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Requests at once to one server, streams and followed logs among them. With those of [`URGENT`], and the connections that the pool
-/// keeps for the next request, this stays below ten (the server's own limit is 100 for each client address, and then 429).
-pub const AT_ONCE: usize = 5;
+/// Requests at once to one server, streams and followed logs among them. With the connections that the pool keeps for the next request,
+/// this stays below ten (the server's own limit is 100 for each client address, and then 429).
+pub const AT_ONCE: usize = 7;
 
-/// Requests besides, for what must not wait behind a thousand runs that are looked at: launches and cancellations.
-pub const URGENT: usize = 2;
+/// How many of them those may be that are not urgent. Who waits for one of the others waits for urgent requests alone, and launches
+/// and cancellations do not queue up behind a thousand runs that are looked at.
+pub const NOT_URGENT: usize = 5;
 
 /// Idle connections that are kept.
 const IDLE: usize = 2;
@@ -88,16 +89,46 @@ pub struct ClientSettings {
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
-    /// How many requests there may be at once of those that wait for each other.
-    room: Arc<Semaphore>,
+    urgency: Urgency,
+}
+
+/// Whether a request waits behind others of its kind before it waits for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    Ordinary,
+    Urgent,
 }
 
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
     settings: ClientSettings,
-    urgent: Arc<Semaphore>,
+    rooms: Rooms,
     clock: ServerClock,
+}
+
+/// How many requests there may be at once.
+#[derive(Debug)]
+struct Rooms {
+    all: Arc<Semaphore>,
+    not_urgent: Arc<Semaphore>,
+}
+
+/// What a request takes up until its answer is read.
+#[derive(Debug)]
+struct Room {
+    _place: OwnedSemaphorePermit,
+    _not_urgent: Option<OwnedSemaphorePermit>,
+}
+
+impl Rooms {
+    async fn take(&self, urgency: Urgency) -> Result<Room, AcquireError> {
+        let not_urgent = match urgency {
+            Urgency::Ordinary => Some(Arc::clone(&self.not_urgent).acquire_owned().await?),
+            Urgency::Urgent => None,
+        };
+        Ok(Room { _place: Arc::clone(&self.all).acquire_owned().await?, _not_urgent: not_urgent })
+    }
 }
 
 impl Client {
@@ -107,15 +138,15 @@ impl Client {
     /// [`ConnectError`]: an address, certificate or key that cannot be used.
     pub fn new(settings: ClientSettings) -> Result<Self, ConnectError> {
         let connection = Connection::new(&settings)?;
-        let urgent = Arc::new(Semaphore::new(URGENT));
-        let inner = Arc::new(Inner { connection, settings, urgent, clock: ServerClock::default() });
-        Ok(Self { inner, room: Arc::new(Semaphore::new(AT_ONCE)) })
+        let rooms = Rooms { all: Arc::new(Semaphore::new(AT_ONCE)), not_urgent: Arc::new(Semaphore::new(NOT_URGENT)) };
+        let inner = Arc::new(Inner { connection, settings, rooms, clock: ServerClock::default() });
+        Ok(Self { inner, urgency: Urgency::Ordinary })
     }
 
-    /// The same, for requests that wait for no others than their like.
+    /// The same, for requests that do not queue up behind those that are not urgent.
     #[must_use]
     pub fn urgent(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), room: Arc::clone(&self.inner.urgent) }
+        Self { inner: Arc::clone(&self.inner), urgency: Urgency::Urgent }
     }
 
     /// The namespace of every call.
@@ -152,13 +183,8 @@ impl Client {
     }
 
     /// Sends, and answers what begins to come within `soon`, with the room that the request takes up as long as it is kept.
-    async fn open(
-        &self,
-        call: Call,
-        request: Request,
-        soon: Duration,
-    ) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
-        let room = Arc::clone(&self.room).acquire_owned().await;
+    async fn open(&self, call: Call, request: Request, soon: Duration) -> Result<(Response, Room), ClientError> {
+        let room = self.inner.rooms.take(self.urgency).await;
         let room = room.map_err(|_| ClientError::NotSent { call, detail: "the client is shut".to_owned() })?;
         let token = self.inner.settings.token.read().map_err(|source| ClientError::Token { call, source })?;
         let mut builder = request.builder.query(&request.query).timeout(request.timeout);
@@ -179,7 +205,7 @@ impl Client {
     }
 
     /// Sends, and answers what begins to come, however long the rest of it takes; the body of a refusal is read.
-    async fn accepted(&self, call: Call, request: Request) -> Result<(Response, OwnedSemaphorePermit), ClientError> {
+    async fn accepted(&self, call: Call, request: Request) -> Result<(Response, Room), ClientError> {
         let (response, room) = self.open(call, request, REQUEST_TIMEOUT).await?;
         let status = response.status().as_u16();
         if response.status().is_success() {

@@ -42,7 +42,33 @@ pub struct Job {
     /// Whether it can be dispatched, and how.
     pub parameterized_job: Option<Value>,
     /// Its groups.
-    pub task_groups: Option<Vec<Value>>,
+    pub task_groups: Option<Vec<TaskGroup>>,
+}
+
+/// A group of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TaskGroup {
+    /// Its tasks.
+    pub tasks: Option<Vec<Task>>,
+}
+
+/// A task of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Task {
+    /// Its name.
+    pub name: String,
+    /// What its driver is told.
+    pub config: Option<TaskConfig>,
+}
+
+/// What a driver is told, as far as it is read here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct TaskConfig {
+    /// The image, with drivers that have one.
+    pub image: Option<String>,
 }
 
 /// A job in a list.
