@@ -1,7 +1,7 @@
 //! The testbed itself: that its servers answer, that tests do not see each other, and that nothing is left behind, whoever dies.
 //!
 //! - `servers`: the shared ones and a test's own. `proxy`: the faults. `endings`: Ctrl-C, kill -9, and what then still runs.
-//!   `build`: how the binaries are come by.
+//!   `build`: how the binaries are come by. `command`: `./test` around them.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +21,7 @@ mod fault_proxy;
 mod testbed;
 
 mod build;
+mod command;
 mod endings;
 mod proxy;
 mod servers;
