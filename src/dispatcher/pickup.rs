@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::action::result::ActionResult;
 use crate::config::Config;
 use crate::ops::{Blob, Change, Mirror, Mode, OpsError};
-use crate::run::journal::{Journal, JournalError, Sighting, StandingResult};
+use crate::run::journal::{GoneResult, Journal, JournalError, Sighting, StandingResult};
 use crate::run::record::Run;
 use crate::run::settle::ResultPaths;
 use crate::run::step::{Request, Step, StopCause};
@@ -150,6 +150,7 @@ impl Pickup {
     async fn take_in(&self, last: Option<&CommitId>, head: CommitId) -> Result<Look, PickupError> {
         let _turn = self.recording.lock().await;
         let folders = [self.paths.actions.as_str(), ResultPaths::DATED_FOLDER];
+        let (seen, last) = (last, self.still_there(last).await?);
         let changes = self.mirror.printed_changes(last, &head, &folders).await?;
         for portion in changes.portions(PORTION) {
             let mut sighting = Entries::of(portion?, &self.paths).results();
@@ -158,11 +159,15 @@ impl Pickup {
                 self.journal.sight(sighting).await?;
             }
         }
-        let (mut steps, mut notes) = (Vec::new(), Vec::new());
+        let (mut steps, mut notes, mut present) = (Vec::new(), Vec::new(), BTreeSet::new());
         for portion in changes.portions(PORTION) {
             let entries = Entries::of(portion?, &self.paths);
+            present.extend(entries.actions.keys().cloned());
             let known = self.known(&entries, last).await?;
             requests(&head, entries, &known, &mut steps, &mut notes);
+        }
+        if seen != last {
+            steps.extend(self.withdrawn(&present).await?);
         }
         let requests = steps.iter().filter(|(_, step)| matches!(step, Step::See { .. } | Step::Amend { .. })).count();
         self.journal.sight(Sighting { head: Some(head.clone()), steps, ..Sighting::default() }).await?;
@@ -172,6 +177,23 @@ impl Pickup {
             self.journal.note("set_aside", data).await?;
         }
         Ok(Look::Moved { head, requests })
+    }
+
+    /// The last head that was looked at, where the mirror has it: one that was made anew does not have what a rewritten branch led to
+    /// before. All that stands there is news then.
+    async fn still_there<'a>(&self, last: Option<&'a CommitId>) -> Result<Option<&'a CommitId>, PickupError> {
+        match last {
+            Some(last) if self.mirror.has(last).await? => Ok(Some(last)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The end of runs that are not launched and whose action is not among those that are `present`, where no comparison of two heads
+    /// tells which are gone.
+    async fn withdrawn(&self, present: &BTreeSet<ActionId>) -> Result<Vec<(RunId, Step)>, PickupError> {
+        let unfinished = self.journal.unfinished().await?.into_iter();
+        let gone = unfinished.filter(|run| run.state.is_before_launch() && !present.contains(run.id.action()));
+        Ok(gone.map(|run| (run.id, Step::Stop { cause: StopCause::Removed, by: None })).collect())
     }
 
     /// What the journal knows of the actions among `entries`. At a first look those that have a result are done, and not asked
@@ -245,7 +267,7 @@ pub struct Note {
 struct Entries {
     actions: BTreeMap<ActionId, Option<(String, Mode, BlobId)>>,
     results: BTreeMap<String, (String, BlobId)>,
-    results_gone: BTreeSet<String>,
+    results_gone: BTreeSet<GoneResult>,
     notes: Vec<Note>,
 }
 
@@ -265,7 +287,7 @@ impl Entries {
         if let Some(action) = paths.action_of(&path).map(str::to_owned) {
             match change.new {
                 Some((_, blob)) => drop(self.results.insert(action, (path, blob))),
-                None => drop(self.results_gone.insert(action)),
+                None => drop(self.results_gone.insert(GoneResult { action, path })),
             }
             return;
         }

@@ -93,7 +93,8 @@ fn head(field: &[u8]) -> Option<Landed> {
     let mut parts = text.splitn(4, '\u{1f}');
     let commit = parts.next()?.parse().ok()?;
     let parent = parts.next()?.split(' ').find(|id| !id.is_empty()).map(str::parse).transpose().ok()?;
-    let seconds = parts.next()?.parse().ok()?;
+    // Whoever may push can write a date that is none; it is their word alone, and must not keep anybody else's request waiting.
+    let seconds = parts.next()?.parse().unwrap_or(0);
     let committed = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
     Some(Landed { commit, parent, author: parts.next()?.to_owned(), committed, changes: Vec::new() })
 }
@@ -118,6 +119,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_date_that_is_none_is_the_epoch() {
+        for date in ["99999999999999999999999", "", "-", "253402207201"] {
+            let text = format!("\x1e{}\x1f\x1f{date}\x1fEve <e@x>\0", "a".repeat(40));
+            assert_eq!(read(text.as_bytes()).unwrap()[0].committed, Timestamp::UNIX_EPOCH, "{date}");
+        }
+    }
 
     #[test]
     fn heads_and_changes_are_told_apart_whatever_a_name_holds() {

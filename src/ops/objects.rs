@@ -187,9 +187,11 @@ pub(super) async fn parents(git: &Git, ids: &[CommitId]) -> Result<Vec<Vec<Commi
     Ok(commits.map(|commit| parents_in(&String::from_utf8_lossy(&commit.content))).collect())
 }
 
+/// As git reads them: directly behind the tree, and nowhere else. A header of that name further down is none to git, and believing it
+/// would join two lines of history that have nothing to do with each other.
 fn parents_in(raw: &str) -> Vec<CommitId> {
-    let headers = raw.split_once("\n\n").map_or(raw, |(headers, _)| headers);
-    headers.lines().filter_map(|line| line.strip_prefix("parent ")?.parse().ok()).collect()
+    let parents = raw.lines().skip(1).map_while(|line| line.strip_prefix("parent "));
+    parents.filter_map(|id| id.parse().ok()).collect()
 }
 
 /// Reads a commit object.
@@ -239,6 +241,14 @@ mod tests {
         let info = commit_info(&A.parse().unwrap(), raw.as_bytes()).unwrap();
         assert_eq!((info.parents.len(), info.subject.as_str()), (2, "subject"));
         assert_eq!((info.committer.email.as_str(), info.author.at.as_second()), ("c@x", 1_700_000_000));
+    }
+
+    #[test]
+    fn a_parent_that_does_not_stand_behind_the_tree_is_none() {
+        let raw = format!("tree {A}\nauthor A <a@x> 1 +0000\ncommitter C <c@x> 1 +0000\nparent {A}\n\nsubject");
+        assert_eq!(parents_in(&raw), []);
+        let raw = format!("tree {A}\nparent {A}\nauthor A <a@x> 1 +0000\nparent {A}\n\nsubject");
+        assert_eq!(parents_in(&raw).len(), 1);
     }
 
     #[test]

@@ -75,11 +75,11 @@ fn verdict(answer: &str) -> Result<Signature, OpsError> {
     }
 }
 
-/// The first line of the signature in a commit object.
+/// The first line of the signature in a commit object. One of `gpgsig-sha256` is over another form of the commit, which does not exist
+/// here: to git, too, such a commit is not signed.
 fn armour(raw: &[u8]) -> Option<String> {
     let headers = raw.split(|b| *b == b'\n').take_while(|line| !line.is_empty());
-    let mut signatures =
-        headers.filter_map(|line| line.strip_prefix(b"gpgsig ").or_else(|| line.strip_prefix(b"gpgsig-sha256 ")));
+    let mut signatures = headers.filter_map(|line| line.strip_prefix(b"gpgsig "));
     let first = String::from_utf8_lossy(signatures.next()?).into_owned();
     Some(if signatures.next().is_some() { "more than one signature".to_owned() } else { first })
 }
@@ -132,6 +132,11 @@ mod tests {
     fn a_commit_with_two_signatures_is_not_looked_at() {
         let raw = b"tree x\ngpgsig -----BEGIN SSH SIGNATURE-----\n x\ngpgsig -----BEGIN SSH SIGNATURE-----\n\nmessage";
         assert_eq!(armour(raw).as_deref(), Some("more than one signature"));
+    }
+
+    #[test]
+    fn a_signature_of_another_form_of_the_commit_is_none() {
+        assert_eq!(armour(b"tree x\ngpgsig-sha256 -----BEGIN SSH SIGNATURE-----\n x\n\nmessage"), None);
     }
 
     #[test]

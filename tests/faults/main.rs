@@ -29,6 +29,7 @@ mod backend;
 mod beside;
 mod check;
 mod child;
+mod forged;
 mod full;
 mod journal;
 mod points;

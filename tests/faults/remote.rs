@@ -185,6 +185,28 @@ fn on_a_rewritten_branch_nothing_new_begins_results_still_go_out_and_a_person_ac
 }
 
 #[test]
+fn a_rewrite_is_accepted_also_where_the_mirror_was_lost() {
+    let (world, serving, _) = rewritten();
+    world.open_gate("hold-1");
+    world.wait_for_result("hold-1");
+    serving.signal(Signal::TERM);
+    serving.end();
+    fs::remove_dir_all(world.path("state/mirror.git")).unwrap();
+    let serving = world.serve(&[]);
+    until("the acceptance", || {
+        let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
+        let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let head = words.split("accept-rewrite ").nth(1)?.get(..40)?.to_owned();
+        world.command(&format!("ops accept-rewrite {head}")).output().unwrap().status.success().then_some(())
+    });
+    world.wait_for_result("ok-2");
+    serving.signal(Signal::TERM);
+    serving.end();
+    world.recover();
+    world.assert_sound(Strictness::Exact);
+}
+
+#[test]
 fn a_rewrite_that_is_undone_goes_on_by_itself() {
     let (world, serving, old) = rewritten();
     world.repo.git(&["checkout", "--quiet", "-f", "main"]);

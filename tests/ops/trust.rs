@@ -40,6 +40,25 @@ fn is_good(signature: &Signature, name: &str) -> bool {
 }
 
 #[tokio::test]
+async fn a_signature_over_another_form_of_the_commit_is_none_and_does_not_stop_the_chain() {
+    let (repo, alice) = rooted();
+    repo.write(POLICY, "[tiers]\nrelease = \"low\"\n");
+    repo.git(&["add", "--all"]);
+    let (tree, head) = (repo.git(&["write-tree"]), repo.head());
+    let people = "author Eve <e@x> 1700000000 +0000\ncommitter Eve <e@x> 1700000000 +0000";
+    let signature = "gpgsig-sha256 -----BEGIN SSH SIGNATURE-----\n AAAA\n -----END SSH SIGNATURE-----";
+    let text = format!("tree {}\nparent {head}\n{people}\n{signature}\n\nlower\n", tree.trim());
+    fs::write(repo.path().join("commit"), text).unwrap();
+    let file = repo.path().join("commit").display().to_string();
+    let forged = repo.git(&["hash-object", "-t", "commit", "-w", &file]);
+    repo.git(&["reset", "--quiet", "--hard", forged.trim()]);
+    assert_eq!(counting(&repo, TrustedFile::Policy).await, ("[tiers]\nrelease = \"high\"\n".to_owned(), 1));
+    repo.write(POLICY, "[tiers]\nrelease = \"medium\"\n");
+    repo.signed_commit("by alice", &alice);
+    assert_eq!(counting(&repo, TrustedFile::Policy).await.0, "[tiers]\nrelease = \"medium\"\n");
+}
+
+#[tokio::test]
 async fn a_signature_is_good_only_for_a_key_on_the_list() {
     let (repo, alice) = rooted();
     let mallory = repo.key("mallory");

@@ -130,6 +130,15 @@ pub struct StandingResult {
     pub attempt: u32,
 }
 
+/// A result that stands in the ops repo no longer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GoneResult {
+    /// The action it was of, or the stem of a refused file.
+    pub action: String,
+    /// Where it stood.
+    pub path: String,
+}
+
 /// What one look at the ops repo brought: recorded in one piece, together with how far it got.
 #[derive(Debug, Clone, Default)]
 pub struct Sighting {
@@ -137,8 +146,8 @@ pub struct Sighting {
     pub head: Option<CommitId>,
     /// Results that appeared or changed.
     pub results: Vec<StandingResult>,
-    /// Actions whose result is gone from the ops repo.
-    pub results_gone: Vec<String>,
+    /// Results that are gone from where they stood. One of the same action at another path is not.
+    pub results_gone: Vec<GoneResult>,
     /// First steps of new runs, and further steps of runs whose file changed.
     pub steps: Vec<(RunId, Step)>,
 }

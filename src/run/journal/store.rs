@@ -205,9 +205,9 @@ pub(super) fn sight(connection: &Connection, sighting: &Sighting, at: Timestamp)
             })
             .map_err(JournalError::statement("keep what stands in the ops repo"))?;
     }
-    for action in &sighting.results_gone {
+    for gone in &sighting.results_gone {
         connection
-            .execute("DELETE FROM results WHERE action = ?1", [action])
+            .execute("DELETE FROM results WHERE action = ?1 AND path = ?2", [&gone.action, &gone.path])
             .map_err(JournalError::statement("forget what is gone from the ops repo"))?;
     }
     let steps = sighting.steps.iter().map(|(run, step)| Ok(self::step(connection, run, step, at)?.news));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::{Journal, JournalError, Sighting, StandingResult, chain, store};
+use super::{GoneResult, Journal, JournalError, Sighting, StandingResult, chain, store};
 use crate::action::reason::Reason;
 use crate::backend::Handle;
 use crate::grant::GrantRecord;
@@ -127,6 +127,27 @@ async fn what_was_seen_and_how_far_was_looked_are_one_record() {
     assert_eq!(journal.get("head").await.unwrap(), Some("d".repeat(40)));
     assert_eq!(journal.standing(vec!["old".to_owned(), "new".to_owned()]).await.unwrap(), [Some(result), None]);
     assert_eq!(journal.unfinished().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_result_that_moved_still_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder.path().join("journal.db"));
+    let at = |path: &str| StandingResult {
+        action: "a".to_owned(),
+        path: path.to_owned(),
+        blob: "c".repeat(40).parse().unwrap(),
+        attempt: 1,
+    };
+    let gone = |path: &str| GoneResult { action: "a".to_owned(), path: path.to_owned() };
+    let standing = async || journal.standing(vec!["a".to_owned()]).await.unwrap();
+    let (old, new) = ("vault/actions/a.result.json", "vault/results/2026/11/a.result.json");
+    journal.sight(Sighting { results: vec![at(old)], ..Sighting::default() }).await.unwrap();
+    let moved = Sighting { results: vec![at(new)], results_gone: vec![gone(old)], ..Sighting::default() };
+    journal.sight(moved).await.unwrap();
+    assert_eq!(standing().await, [Some(at(new))]);
+    journal.sight(Sighting { results_gone: vec![gone(new)], ..Sighting::default() }).await.unwrap();
+    assert_eq!(standing().await, [None]);
 }
 
 #[tokio::test]
