@@ -179,7 +179,7 @@ impl Adhoc {
         let (cancel, detach) = (watch::Sender::new(false), watch::Sender::new(false));
         let mut wishes = Wishes { stop: cancel.subscribe(), detach: detach.subscribe() };
         let mut tail = Tail::new(self)?;
-        let mut driving = std::pin::pin!(drive(&self.world, &self.run, 0, &mut wishes));
+        let mut driving = std::pin::pin!(drive(&self.world, &self.run, 0, None, &mut wishes));
         let mut interrupt = std::pin::pin!(interrupt);
         let driven = loop {
             tokio::select! {

@@ -117,7 +117,9 @@ impl Dispatcher {
         self.crew.dequeue(&run.id);
         match run.state {
             State::Finished => self.crew.take_up(&run),
-            _ => self.crew.stop(&run.id),
+            _ if self.crew.has(&run.id) => self.crew.stop(&run.id),
+            // A launch that was broken off, and has waited since the start for the ops repo to be looked at: ending it need not.
+            _ => self.crew.take_up(&run),
         }
         Ok(json!({ "run": run.id, "state": run.state }))
     }

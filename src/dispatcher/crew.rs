@@ -21,7 +21,7 @@ use crate::backend::BackendError;
 use crate::run::life::{Driven, LifeError, Wishes, World, drive};
 use crate::run::record::{Held, Run};
 use crate::run::state::State;
-use crate::support::ids::RunId;
+use crate::support::ids::{BlobId, RunId};
 use crate::support::retry::RetryPolicy;
 use upkeep::Upkeep;
 
@@ -55,7 +55,16 @@ struct Active {
     parked: Option<Held>,
     stop: watch::Sender<bool>,
     /// Somebody wanted it driven while it was: once more, then, for its row may have changed behind the last look at it.
-    again: bool,
+    again: Option<Turn>,
+}
+
+/// One time of being driven.
+#[derive(Debug, Clone, Default)]
+struct Turn {
+    /// What it holds meanwhile.
+    holds: Option<Holds>,
+    /// The blob of the request that this is claimed for; not set: whatever the run is of.
+    request: Option<BlobId>,
 }
 
 /// A slot, and what its run claims beside it. One that stands still has given its slot back and keeps its claims: it may go
@@ -66,6 +75,8 @@ type Holds = (Option<u32>, Claim);
 #[derive(Debug, Clone)]
 struct Queued {
     candidate: Candidate,
+    /// The blob of its request.
+    request: Option<BlobId>,
     /// Why it waits, as of the last look at the queue.
     held: Option<Held>,
     /// It was returned to the queue and is not tried again before then.
@@ -75,6 +86,11 @@ struct Queued {
 impl Active {
     fn slot(&self) -> Option<u32> {
         self.holds.as_ref().and_then(|(slot, _)| *slot)
+    }
+
+    /// What it holds now, and what it is to hold next.
+    fn all_holds(&self) -> impl Iterator<Item = &Holds> {
+        self.holds.iter().chain(self.again.iter().filter_map(|turn| turn.holds.as_ref()))
     }
 }
 
@@ -154,8 +170,7 @@ impl Crew {
 
     /// Puts an admitted run into the queue.
     pub fn enqueue(&self, run: &Run) {
-        let queued = Queued { candidate: candidate(run), held: None, not_until: None };
-        locked(&self.queued).insert(run.id.clone(), queued);
+        locked(&self.queued).insert(run.id.clone(), Queued::of(run));
     }
 
     /// Takes a run out of the queue: it was stopped, or is another request now.
@@ -167,12 +182,12 @@ impl Crew {
     pub fn take_up(self: &Arc<Self>, run: &Run) {
         let slot = || run.slot.unwrap_or_else(|| self.lowest_free());
         let holds = run.state.holds_slot().then(|| (Some(slot()), claim_of(run)));
-        self.spawn(run.id.clone(), holds);
+        self.spawn(run.id.clone(), Turn { holds, request: None });
     }
 
     fn lowest_free(&self) -> u32 {
         let active = locked(&self.active);
-        let taken: Vec<u32> = active.values().filter_map(Active::slot).collect();
+        let taken: Vec<u32> = active.values().flat_map(Active::all_holds).filter_map(|(slot, _)| *slot).collect();
         (0..u32::MAX).find(|slot| !taken.contains(slot)).unwrap_or(u32::MAX)
     }
 
@@ -181,7 +196,7 @@ impl Crew {
         let now = Instant::now();
         let waiting = |queued: &&Queued| queued.not_until.is_none_or(|until| until <= now);
         let candidates = locked(&self.queued).values().filter(waiting).map(|queued| queued.candidate.clone()).collect();
-        let holding: Vec<Holds> = locked(&self.active).values().filter_map(|active| active.holds.clone()).collect();
+        let holding: Vec<Holds> = locked(&self.active).values().flat_map(Active::all_holds).cloned().collect();
         let capacity = Capacity { out: self.reach.out(), ..capacity.clone() };
         let mut begun = 0;
         for decision in decide(candidates, &holding, &capacity) {
@@ -199,7 +214,8 @@ impl Crew {
 
     fn begin(self: &Arc<Self>, run: &RunId, slot: u32) -> bool {
         let Some(queued) = locked(&self.queued).remove(run) else { return false };
-        self.spawn(run.clone(), Some((Some(slot), queued.candidate.claim)));
+        let holds = Some((Some(slot), queued.candidate.claim));
+        self.spawn(run.clone(), Turn { holds, request: queued.request });
         true
     }
 
@@ -217,25 +233,28 @@ impl Crew {
         self.tasks.wait().await;
     }
 
-    fn spawn(self: &Arc<Self>, id: RunId, holds: Option<Holds>) {
-        let slot = holds.as_ref().and_then(|(slot, _)| *slot).unwrap_or(0);
+    fn spawn(self: &Arc<Self>, id: RunId, turn: Turn) {
         let stop = watch::Sender::new(false);
         let wishes = Wishes { stop: stop.subscribe(), detach: self.detach.subscribe() };
         match locked(&self.active).entry(id.clone()) {
             Entry::Occupied(mut driven) => {
-                let driven = driven.get_mut();
-                driven.again = true;
-                driven.holds = driven.holds.take().or(holds);
+                let next = driven.get_mut().again.get_or_insert_default();
+                if turn.holds.is_some() {
+                    *next = turn;
+                }
                 return;
             }
-            Entry::Vacant(place) => _ = place.insert(Active { holds, parked: None, stop, again: false }),
+            Entry::Vacant(place) => {
+                place.insert(Active { holds: turn.holds.clone(), parked: None, stop, again: None });
+            }
         }
         let crew = Arc::clone(self);
         self.tasks.spawn(async move {
-            let mut slot = Some(slot);
-            while let Some(slot_now) = slot {
-                crew.see_through(&id, slot_now, wishes.clone()).await;
-                slot = crew.once_more(&id);
+            let mut turn = Some(turn);
+            while let Some(Turn { holds, request }) = turn {
+                let slot = holds.and_then(|(slot, _)| slot).unwrap_or(0);
+                crew.see_through(&id, slot, request, wishes.clone()).await;
+                turn = crew.once_more(&id);
             }
             crew.news.send_replace(());
             crew.wakes.queue.notify_one();
@@ -246,27 +265,26 @@ impl Crew {
         });
     }
 
-    /// The slot to drive the run in once more; `None`: it is driven no longer.
-    fn once_more(&self, id: &RunId) -> Option<u32> {
+    /// How the run is to be driven once more; `None`: it is driven no longer.
+    fn once_more(&self, id: &RunId) -> Option<Turn> {
         let mut active = locked(&self.active);
-        match active.get_mut(id) {
-            Some(driven) if driven.again && !*self.detach.borrow() => {
-                driven.again = false;
-                Some(driven.slot().unwrap_or(0))
-            }
-            _ => {
-                active.remove(id);
-                None
-            }
+        let again = active.get_mut(id).filter(|_| !*self.detach.borrow()).and_then(|driven| {
+            let Turn { holds, request } = driven.again.take()?;
+            driven.holds = holds.or(driven.holds.take());
+            Some(Turn { holds: driven.holds.clone(), request })
+        });
+        if again.is_none() {
+            active.remove(id);
         }
+        again
     }
 
     /// Drives the run until there is nothing left to do; a step that failed is tried again from where the row stands.
-    async fn see_through(&self, id: &RunId, slot: u32, mut wishes: Wishes) {
+    async fn see_through(&self, id: &RunId, slot: u32, request: Option<BlobId>, mut wishes: Wishes) {
         let mut delays = STEP.delays();
         loop {
-            match drive(&self.world, id, slot, &mut wishes).await {
-                Ok(Driven::Settled | Driven::Detached) => return,
+            match drive(&self.world, id, slot, request.clone(), &mut wishes).await {
+                Ok(Driven::Settled | Driven::Detached | Driven::Replaced) => return,
                 Ok(Driven::Returned { reason, message }) => return self.note_returned(id, reason, message).await,
                 Err(error @ LifeError::NoSuchBackend { .. }) => {
                     self.park(id, error.to_string());
@@ -312,16 +330,17 @@ impl Crew {
 
     async fn note_returned(&self, id: &RunId, reason: Reason, message: String) {
         tracing::info!(run = %id, %reason, message, "back in the queue");
+        let mut detach = self.detach.subscribe();
         for pause in STEP.delays() {
             match self.world.journal.run(id).await {
                 Ok(Some(run)) if run.state == State::Admitted => {
-                    let candidate = candidate(&run);
+                    let queued = Queued::of(&run);
                     if reason == Reason::BackendUnavailable {
-                        self.reach.doubt(&candidate.claim.backend);
+                        self.reach.doubt(&queued.candidate.claim.backend);
                     }
                     let held = Some(Held { reason, message, until: None });
                     let not_until = Some(Instant::now() + RETURNED);
-                    locked(&self.queued).insert(id.clone(), Queued { candidate, held, not_until });
+                    locked(&self.queued).insert(id.clone(), Queued { held, not_until, ..queued });
                     return;
                 }
                 // Stopped, or another request: others take it from there.
@@ -330,7 +349,11 @@ impl Crew {
                     tracing::warn!(run = %id, error = %crate::support::chain::words(&error), "not queued yet");
                 }
             }
-            sleep(pause).await;
+            // A later start finds it in the journal as it is.
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = detach.wait_for(|wanted| *wanted) => return,
+            }
         }
     }
 
@@ -341,9 +364,13 @@ impl Crew {
     }
 }
 
-fn candidate(run: &Run) -> Candidate {
-    let priority = run.admitted.as_ref().map_or(0, |admitted| admitted.priority);
-    Candidate { claim: claim_of(run), priority, order: run.order }
+impl Queued {
+    fn of(run: &Run) -> Self {
+        let priority = run.admitted.as_ref().map_or(0, |admitted| admitted.priority);
+        let candidate = Candidate { claim: claim_of(run), priority, order: run.order };
+        let request = run.request.as_ref().map(|request| request.blob.clone());
+        Self { candidate, request, held: None, not_until: None }
+    }
 }
 
 /// What a run claims while it runs.

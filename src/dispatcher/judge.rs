@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::action::reason::Reason;
@@ -28,6 +29,9 @@ const BATCH: usize = 200;
 /// Between two looks at something that does not announce that it has changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long a source of formulas is waited for before what it had counts.
+const SOURCES_ANSWER: Duration = Duration::from_secs(3);
+
 /// What a pass came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judged {
@@ -38,28 +42,54 @@ pub struct Judged {
 /// Judges what was seen.
 #[derive(Debug)]
 pub struct Judge {
-    gatherer: Gatherer,
+    gatherer: Arc<Gatherer>,
     world: Arc<World>,
     reach: Arc<Reach>,
-    refreshed: Mutex<Option<Instant>>,
+    sources: Mutex<Sources>,
+}
+
+/// How far the sources of formulas are fetched.
+#[derive(Debug, Default)]
+struct Sources {
+    /// When all of them were tried last.
+    tried: Option<Instant>,
+    /// Goes on while one of them does not answer.
+    fetching: Option<JoinHandle<()>>,
+}
+
+/// How long a source of formulas that does not answer is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A moment: what it had counts, and a later pass looks again.
+    Moment,
+    /// Until git gives it up: there is no later pass.
+    UntilItAnswers,
+}
+
+/// Whether what the sources of formulas have is known as of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fetched {
+    All,
+    /// One of them has not answered yet; what it had before counts.
+    NotYet,
 }
 
 impl Judge {
     /// A judge that looks through `gatherer`, and takes the word of `reach` for the backends.
     pub fn new(gatherer: Gatherer, world: Arc<World>, reach: Arc<Reach>) -> Self {
-        Self { gatherer, world, reach, refreshed: Mutex::default() }
+        Self { gatherer: Arc::new(gatherer), world, reach, sources: Mutex::default() }
     }
 
     fn journal(&self) -> &Journal {
         &self.world.journal
     }
 
-    /// Judges all that was seen. Answers the runs that are admitted or refused now.
+    /// Judges all that was seen. Answers the runs that are admitted or refused now. `patience` is for the sources of formulas.
     ///
     /// # Errors
     /// Any failure to read or write the journal. That the ops repo or the secrets cannot be read is no error: what depends
     /// on them waits.
-    pub async fn pass(&self, rules: &Rules) -> Result<(Judged, Vec<Run>), JournalError> {
+    pub async fn pass(&self, rules: &Rules, patience: Patience) -> Result<(Judged, Vec<Run>), JournalError> {
         let seen: Vec<Run> = self.journal().in_state(State::Seen).await?;
         let (mut judged, mut moved) = (Judged::default(), Vec::new());
         let Some(scene) = self.scene().await? else { return Ok((judged, moved)) };
@@ -70,7 +100,9 @@ impl Judge {
         if seen.is_empty() {
             return Ok((judged, moved));
         }
-        self.refresh_sources().await;
+        if self.fetch_sources(patience).await == Fetched::NotYet {
+            judged.sooner(LOOK_AGAIN);
+        }
         for batch in seen.chunks(BATCH) {
             let steps = match self.batch(&scene, batch, rules).await {
                 Ok(steps) => steps,
@@ -89,16 +121,39 @@ impl Judge {
         Ok((judged, moved))
     }
 
-    /// Fetches the sources of formulas, but not at each of many passes in a row.
-    async fn refresh_sources(&self) {
-        let mut refreshed = self.refreshed.lock().await;
-        if refreshed.is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
-            return;
+    /// Has the sources of formulas fetched, but not at each of many passes in a row. With [`Patience::Moment`], one that does not answer
+    /// is waited for once: most actions want nothing of it.
+    async fn fetch_sources(&self, patience: Patience) -> Fetched {
+        let mut sources = self.sources.lock().await;
+        let mut fetching = match sources.fetching.take() {
+            Some(fetching) if patience == Patience::Moment && !fetching.is_finished() => {
+                sources.fetching = Some(fetching);
+                return Fetched::NotYet;
+            }
+            Some(fetching) => fetching,
+            None if sources.tried.is_some_and(|at| at.elapsed() < LOOK_AGAIN) => return Fetched::All,
+            None => self.fetching(),
+        };
+        let within = match patience {
+            Patience::Moment => SOURCES_ANSWER,
+            Patience::UntilItAnswers => Duration::MAX,
+        };
+        if tokio::time::timeout(within, &mut fetching).await.is_err() {
+            sources.fetching = Some(fetching);
+            return Fetched::NotYet;
         }
-        if let Err(error) = self.gatherer.refresh_sources().await {
-            tracing::warn!(error = %chain::words(&error), "a source of formulas cannot be fetched; it stays where it was");
-        }
-        *refreshed = Some(Instant::now());
+        sources.tried = Some(Instant::now());
+        Fetched::All
+    }
+
+    fn fetching(&self) -> JoinHandle<()> {
+        let gatherer = Arc::clone(&self.gatherer);
+        tokio::spawn(async move {
+            if let Err(error) = gatherer.refresh_sources().await {
+                let error = chain::words(&error);
+                tracing::warn!(error, "a source of formulas cannot be fetched; it stays where it was");
+            }
+        })
     }
 
     /// What is the same for all requests; `None` before the ops repo was looked at.

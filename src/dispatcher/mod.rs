@@ -61,7 +61,7 @@ use crate::run::journal::JournalError;
 use crate::run::record::Run;
 use crate::run::state::State;
 use crew::{Crew, Wakes};
-use judge::{Judge, Judged};
+use judge::{Judge, Judged, Patience};
 use lease::Lease;
 use lock::StateLock;
 use outbox::{Flushed, Outbox, OutboxError};
@@ -181,9 +181,9 @@ impl Dispatcher {
     ///
     /// # Errors
     /// Any failure to read or write the journal.
-    pub async fn judge(&self) -> Result<Judged, JournalError> {
+    pub async fn judge(&self, patience: Patience) -> Result<Judged, JournalError> {
         let settings = self.settings.borrow().clone();
-        let (judged, moved) = match self.judge.pass(&settings.rules).await {
+        let (judged, moved) = match self.judge.pass(&settings.rules, patience).await {
             Ok(passed) => passed,
             Err(error) => {
                 self.catch_up().await?;

@@ -4,6 +4,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::Dispatcher;
+use super::judge::Patience;
 use super::lease::LeadError;
 use super::outbox::{Flushed, OutboxError};
 use super::pickup::{Look, PickupError};
@@ -87,7 +88,7 @@ impl Dispatcher {
     async fn work_off(&self) -> Result<(), OnceError> {
         let mut delays = RetryPolicy::OPS.delays();
         loop {
-            self.judge().await?;
+            self.judge(Patience::UntilItAnswers).await?;
             let begun = self.begin();
             match self.flush().await? {
                 Flushed::TryAgain(_) => sleep(delays.next().unwrap_or_default()).await,

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Dispatcher;
+use super::judge::Patience;
 use super::outbox::Flushed;
 use super::pickup::Look;
 use crate::ops::Clutter;
@@ -197,7 +198,7 @@ impl Dispatcher {
 
     async fn keep_judging(self: Arc<Self>) {
         loop {
-            let again = match self.judge().await {
+            let again = match self.judge(Patience::Moment).await {
                 Ok(judged) => {
                     self.troubles.clear("judge");
                     judged.again

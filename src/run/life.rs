@@ -25,7 +25,7 @@ use crate::action::result::DispatcherRef;
 use crate::backend::{Backend, BackendError};
 use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
-use crate::support::ids::RunId;
+use crate::support::ids::{BlobId, RunId};
 use crate::support::tenure::Tenure;
 use crate::support::text::one_line;
 
@@ -70,6 +70,8 @@ pub enum Driven {
     Settled,
     /// It goes on without us; a later dispatcher adopts it.
     Detached,
+    /// It is another request by now, which queues for itself: what was claimed for this one is not what that one claims.
+    Replaced,
     /// Nothing was launched, and nothing could be now: it queues again.
     Returned {
         /// Why.
@@ -160,11 +162,19 @@ enum Stride {
     Done(Driven),
 }
 
-/// Takes the run `id` to a durable result, in `slot`.
+/// Takes the run `id` to a durable result, in `slot`. Nothing is begun of another request than the one of the blob `claimed_for`, or,
+/// where none is named, the one that it is of at first.
 ///
 /// # Errors
 /// [`LifeError`]: nothing is lost; the caller waits and calls again.
-pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) -> Result<Driven, LifeError> {
+pub async fn drive(
+    world: &World,
+    id: &RunId,
+    slot: u32,
+    claimed_for: Option<BlobId>,
+    wishes: &mut Wishes,
+) -> Result<Driven, LifeError> {
+    let mut claimed_for = claimed_for;
     loop {
         if !world.tenure.holds() {
             // Another dispatcher may have taken it over.
@@ -175,15 +185,18 @@ pub async fn drive(world: &World, id: &RunId, slot: u32, wishes: &mut Wishes) ->
         let Some(run) = found else {
             return Err(LifeError::Journal { run: id.clone(), source: JournalError::NoSuchRun(id.clone()) });
         };
+        let blob = run.request.as_ref().map(|request| &request.blob);
+        claimed_for = claimed_for.or_else(|| blob.cloned());
         let stride = match run.state {
             State::Admitted if *wishes.detach.borrow() => Ok(Stride::Done(Driven::Detached)),
+            State::Admitted if blob != claimed_for.as_ref() => Ok(Stride::Done(Driven::Replaced)),
             State::Admitted => begin::begin(world, &run, slot).await,
             State::Granted => begin::return_unlaunched(world, &run, "the launch was never asked for").await,
             State::Launching => begin::resolve(world, &run).await,
             State::Running | State::Cancelling => follow::follow(world, &run, wishes).await,
             State::Finished | State::Rejected => settle(world, &run).await,
             // It became another request while it was being launched: what was granted for the one before is taken back.
-            State::Seen => revoke(world, &run).await.map(|()| Stride::Done(Driven::Settled)),
+            State::Seen => revoke(world, &run).await.map(|()| Stride::Done(Driven::Replaced)),
             State::Settled | State::Published => Ok(Stride::Done(Driven::Settled)),
         };
         let stride = match stride {

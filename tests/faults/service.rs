@@ -35,6 +35,43 @@ fn a_second_dispatcher_refuses_and_names_the_first() {
 }
 
 #[test]
+fn a_launch_that_was_broken_off_is_cancelled_while_the_ops_repo_is_away() {
+    let world = World::new();
+    world.action("hold-1", "hold", "");
+    world.publish("one");
+    world.call("once", &[("DISPATCH_FAULT", "kill:journal.launch.after")]);
+    let (here, away) = (world.repo.bare(), world.path("away"));
+    fs::rename(&here, &away).unwrap();
+    let serving = world.serve(&[]);
+    says(&world, "cancel hold-1");
+    until("its end to be on record", || (world.run("hold-1@1")?.state.word() == "settled").then_some(()));
+    fs::rename(&away, &here).unwrap();
+    let result = world.wait_for_result("hold-1");
+    assert_eq!((result["state"].as_str(), world.begun("hold-1")), (Some("not_started"), 0), "{result}");
+    stop(serving);
+    world.recover();
+    world.assert_sound(Strictness::Exact);
+}
+
+#[test]
+fn a_source_of_formulas_that_does_not_answer_keeps_only_those_waiting_that_want_it() {
+    let world = World::new();
+    // Takes connections and says nothing, for as long as the test goes on.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("[[formulas.sources]]\ngit = 'http://{}/formulas.git'\n", silent.local_addr().unwrap());
+    world.configure(&source);
+    world.action("ok-1", "work", "");
+    world.action("elsewhere-1", "elsewhere", "");
+    world.publish("two");
+    let serving = world.serve(&[]);
+    assert_eq!(world.wait_for_result("ok-1")["state"], "succeeded");
+    assert_eq!(world.result("elsewhere-1"), None);
+    let waits = world.run("elsewhere-1@1").unwrap().held.unwrap();
+    assert_eq!(waits.reason.to_string(), "evidence_unavailable", "{}", waits.message);
+    stop(serving);
+}
+
+#[test]
 fn a_run_goes_on_without_its_dispatcher_and_its_log_has_no_gap_and_no_repeat() {
     for signal in [Signal::TERM, Signal::KILL] {
         let world = World::new();

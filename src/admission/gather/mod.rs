@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::RwLock;
+use tokio::task::JoinSet;
 
 use self::approved::Approved;
 use self::arrivals::{Arrivals, Origin};
@@ -112,9 +113,21 @@ impl Gatherer {
     /// # Errors
     /// That of the last source that failed; all of them were tried.
     pub async fn refresh_sources(&self) -> Result<(), GatherError> {
+        // Beside what is there, which others read meanwhile, and each beside the others: a server may not answer for minutes.
+        let mut fetching = JoinSet::new();
+        for (place, mut source) in self.sources.read().await.iter().cloned().enumerate() {
+            fetching.spawn(async move { source.refresh().await.map(|()| (place, source)) });
+        }
         let mut outcome = Ok(());
-        for source in self.sources.write().await.iter_mut() {
-            outcome = source.refresh().await.map_err(GatherError::from).and(outcome);
+        while let Some(fetched) = fetching.join_next().await {
+            match fetched {
+                Ok(Ok((place, source))) => {
+                    self.sources.write().await.get_mut(place).into_iter().for_each(|old| old.clone_from(&source));
+                }
+                Ok(Err(error)) => outcome = Err(error.into()),
+                // Nothing in it panics, and nobody aborts it.
+                Err(_) => {}
+            }
         }
         outcome
     }

@@ -45,7 +45,7 @@ impl Crew {
             match run.state {
                 _ if self.has(&run.id) => {}
                 State::Admitted => self.enqueue(&run),
-                State::Finished | State::Rejected => self.take_up(&run),
+                State::Finished | State::Rejected | State::Cancelling => self.take_up(&run),
                 _ => {}
             }
         }
