@@ -36,7 +36,7 @@ pub struct Backends {
     /// Those that an action may name.
     #[serde(default)]
     pub allow: BTreeSet<String>,
-    /// By formula; stronger than the default, weaker than nothing: an action cannot override it.
+    /// By formula; it goes before the default, and an action cannot override it.
     #[serde(default)]
     pub formula: BTreeMap<FormulaName, String>,
     /// Nomad; not there where it is not set.
