@@ -37,20 +37,19 @@ fn a_parent_that_git_does_not_know_of_does_not_continue_the_branch() {
     let ended = world.call("once", &[]);
     assert!(ended.said.contains("rewritten"), "{}", ended.said);
     assert_eq!((world.begun("bad-1"), world.result("bad-1")), (0, None));
-    world.assert_sound(Strictness::Exact);
 }
 
 #[test]
 fn a_date_that_is_none_keeps_nobody_waiting() {
-    let world = World::new();
-    let ids: Vec<String> = (1..=5).map(|number| format!("ok-{number}")).collect();
-    ids.iter().for_each(|id| world.action(id, "work", ""));
-    let head = world.repo.head();
     for date in ["99999999999999999999999", "18446744073709551615"] {
+        let world = World::new();
+        let ids: Vec<String> = (1..=5).map(|number| format!("ok-{number}")).collect();
+        ids.iter().for_each(|id| world.action(id, "work", ""));
         let people = format!("author Eve <e@x> {date} +0000\ncommitter Eve <e@x> {date} +0000");
-        push_commit(&world, &format!("tree {}\nparent {head}\n{people}\n\nfrom the future\n", tree(&world)));
+        let (tree, head) = (tree(&world), world.repo.head());
+        push_commit(&world, &format!("tree {tree}\nparent {head}\n{people}\n\nfrom the future\n"));
         world.recover();
         assert!(ids.iter().all(|id| world.result(id).is_some_and(|result| result["state"] == "succeeded")), "{date}");
+        world.assert_sound(Strictness::Exact);
     }
-    world.assert_sound(Strictness::Exact);
 }
