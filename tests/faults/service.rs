@@ -56,7 +56,8 @@ fn a_source_of_formulas_that_does_not_answer_keeps_only_those_waiting_that_want_
     let world = World::new();
     // Takes connections and says nothing, for as long as the test goes on.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let source = format!("[[formulas.sources]]\ngit = 'http://{}/formulas.git'\nref = 'main'\n", silent.local_addr().unwrap());
+    let source =
+        format!("[[formulas.sources]]\ngit = 'http://{}/formulas.git'\nref = 'main'\n", silent.local_addr().unwrap());
     world.configure(&source);
     world.repo.write("vault/policy.toml", "[tiers]\nwork = 'low'\nelsewhere = 'low'\n");
     world.publish("a formula that only the source may have");

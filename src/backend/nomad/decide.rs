@@ -208,6 +208,12 @@ fn settled(shown: Shown<'_>) -> Verdict {
     // The first one had the fence, unless it was ended before it got there and a later one did.
     let first = all.first().filter(|first| first.passed_the_fence());
     let truth = first.or_else(|| all.iter().find(|later| later.passed_the_fence())).or(all.first());
+    // One that was lost before it could tell may have been behind the fence that stopped the other.
+    let silent = allocations.iter().find(|one| is_lost(one) && !has_started(one));
+    let silent = silent.filter(|_| truth.is_some_and(|truth| !truth.passed_the_fence()));
+    if let Some(silent) = silent {
+        return over(node_lost(silent), silent, all.len());
+    }
     match (truth, allocations.last()) {
         (Some(truth), _) => over(ended(truth, shown.evaluations), truth.allocation, all.len()),
         (None, Some(last)) => over(not_started(shown), last, 0),

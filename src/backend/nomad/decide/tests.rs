@@ -154,6 +154,20 @@ fn an_execution_that_was_ended_before_the_fence_says_nothing_about_the_one_that_
 }
 
 #[test]
+fn an_allocation_that_was_lost_before_it_could_tell_may_be_the_one_that_ran() {
+    for code in ReservedExit::CODES {
+        let Recorded { mut allocations, evaluations } = with_last_exit("node_lost_and_replaced", code);
+        allocations[0].task_states = None;
+        let Verdict::Over(fate) =
+            decide(Shown { job: JobStanding::Wanted, allocations: &allocations, evaluations: &evaluations })
+        else {
+            panic!("{code} is not over")
+        };
+        assert_eq!((fate.how, fate.reason), (End::Unknown, Some(Reason::NodeLost)), "{code}");
+    }
+}
+
+#[test]
 fn whatever_stops_a_later_execution_before_the_formula_the_first_one_counts() {
     for code in ReservedExit::CODES {
         let Recorded { allocations, evaluations } = with_last_exit("stopped_by_hand_and_fenced", code);
