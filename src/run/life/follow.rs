@@ -26,6 +26,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// Between two requests to stop a run that does not.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
+/// How long a secret provider may take to say what has become of a grant, before the end of its run is recorded without that.
+const FATE_WITHIN: Duration = Duration::from_secs(20);
+
 /// A time that does not come: where there is nothing to wait for.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -98,10 +101,15 @@ async fn fate(world: &World, run: &Run, told: &Progress) -> Option<Fate> {
     if told.opened || told.started > 0 {
         return None;
     }
-    match world.secrets.fate(record).await {
-        Ok(fate) => Some(fate),
-        Err(error) => {
-            tracing::warn!(run = %run.id, %error, "whether somebody opened the grant of this run cannot be told");
+    let untold = "whether somebody opened the grant of this run cannot be told";
+    match timeout(FATE_WITHIN, world.secrets.fate(record)).await {
+        Ok(Ok(fate)) => Some(fate),
+        Ok(Err(error)) => {
+            tracing::warn!(run = %run.id, %error, "{untold}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(run = %run.id, "{untold}: the secret provider does not answer");
             None
         }
     }
