@@ -2,8 +2,6 @@
 //!
 //! Told by `ops` about each entry of the tree, at any depth (git lists a tree recursively with `-r`).
 
-use std::collections::BTreeMap;
-
 use super::reason::Reason;
 
 /// Git's mode of a plain file.
@@ -49,26 +47,6 @@ pub fn classify(path: &str, mode: u32) -> Entry {
         PLAIN | EXECUTABLE | GROUP_WRITABLE => Entry::Action { stem },
         _ => Entry::Refused { stem, reason: Reason::NotAPlainFile },
     }
-}
-
-/// The groups of stems that differ only by the case of their letters; each in the order given, every group of two or more.
-pub fn case_collisions<'s>(stems: impl IntoIterator<Item = &'s str>) -> Vec<Vec<&'s str>> {
-    let mut by_folded: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for stem in stems {
-        let group = by_folded.entry(stem.to_lowercase()).or_default();
-        if !group.contains(&stem) {
-            group.push(stem);
-        }
-    }
-    by_folded.into_values().filter(|group| group.len() > 1).collect()
-}
-
-/// Whether `<stem>.result.json` may be written for a rejected file: a stem that is no action id can still be told its
-/// rejection, as long as its name is harmless on every file system and in every message.
-pub fn publishable_stem(stem: &str) -> bool {
-    let head = stem.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let all = stem.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    head && all && stem.len() <= 128 && !stem.contains("..") && !stem.ends_with('.')
 }
 
 #[cfg(test)]
@@ -119,24 +97,5 @@ mod tests {
     #[test]
     fn an_action_in_a_folder_is_refused() {
         assert_eq!(classify("2026/a.toml", 0o100_644), refused("a", Reason::NestedEntry));
-    }
-
-    #[test]
-    fn stems_that_differ_only_by_case_collide() {
-        assert_eq!(
-            case_collisions(["b", "a", "B", "ä", "A", "Ä", "a", "c"]),
-            [vec!["a", "A"], vec!["b", "B"], vec!["ä", "Ä"]]
-        );
-        assert!(case_collisions(["a", "b", "a"]).is_empty());
-    }
-
-    #[test]
-    fn a_result_is_written_only_under_a_harmless_name() {
-        for good in ["a", "Release-V1.2.0", "0_x", &"a".repeat(128)] {
-            assert!(publishable_stem(good), "{good}");
-        }
-        for bad in ["", ".a", "-a", "a..b", "a.", "a/b", "a b", "ä", "a\n", "a\u{fffd}", &"a".repeat(129)] {
-            assert!(!publishable_stem(bad), "{bad:?}");
-        }
     }
 }

@@ -181,15 +181,6 @@ pub struct ActionResult {
     pub dispatcher: DispatcherRef,
 }
 
-/// The most characters of the log that `logs` holds.
-pub const LOGS_CHARS: usize = 1000;
-
-/// What `logs` holds of a whole log: its last 1,000 characters. Characters, not bytes, so that none is cut in two.
-pub fn logs_tail(log: &str) -> String {
-    let start = log.char_indices().rev().nth(LOGS_CHARS - 1).map_or(0, |(at, _)| at);
-    log.get(start..).unwrap_or_default().to_owned()
-}
-
 impl ActionResult {
     /// The text that is committed: pretty JSON, one field a line, a newline at the end.
     pub fn to_text(&self) -> String {
@@ -197,20 +188,5 @@ impl ActionResult {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tail_of_a_log_is_its_last_thousand_characters() {
-        assert_eq!(logs_tail(""), "");
-        assert_eq!(logs_tail("short — one"), "short — one");
-        let exact = "ä".repeat(1000);
-        assert_eq!(logs_tail(&exact), exact);
-        assert_eq!(logs_tail(&format!("x{exact}")), exact);
-        assert_eq!(logs_tail(&format!("{exact}日本")), format!("{}日本", "ä".repeat(998)));
     }
 }

@@ -114,11 +114,10 @@ fn finish(run: &Run, invocation: &mut Invocation) -> Result<ExitCode, CliError> 
         |error: serde_json::Error| CliError::new(Kind::Failed, "the result does not read back").caused_by(&error);
     let result: ActionResult = serde_json::from_str(text).map_err(unreadable)?;
     invocation.output.say("once.action", &result, |look| render::result(&result, look))?;
-    Ok(match result.state {
-        ResultState::Succeeded => ExitCode::SUCCESS,
-        ResultState::TimedOut => ExitCode::from(Kind::TimedOut.exit_code()),
-        ResultState::Cancelled => ExitCode::from(Kind::Interrupted.exit_code()),
-        ResultState::Rejected => ExitCode::from(Kind::Rejected.exit_code()),
-        ResultState::Failed | ResultState::NotStarted | ResultState::Lost => ExitCode::from(Kind::Failed.exit_code()),
-    })
+    let kind = match result.state {
+        // Nobody else can have asked for that.
+        ResultState::Cancelled => Some(Kind::Interrupted),
+        state => Kind::of(state),
+    };
+    Ok(kind.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code())))
 }

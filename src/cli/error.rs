@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::output::Paint;
+use crate::action::result::ResultState;
 use crate::config::ConfigError;
 use crate::config::error::Entry;
 use crate::support::control::{Code, Refusal};
@@ -48,6 +49,18 @@ impl Kind {
             Self::TimedOut => 5,
             Self::NotLeading => 6,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// That of the end of a run; `None`: it succeeded.
+    pub fn of(state: ResultState) -> Option<Self> {
+        match state {
+            ResultState::Succeeded => None,
+            ResultState::TimedOut => Some(Self::TimedOut),
+            ResultState::Rejected => Some(Self::Rejected),
+            ResultState::Failed | ResultState::Cancelled | ResultState::NotStarted | ResultState::Lost => {
+                Some(Self::Failed)
+            }
         }
     }
 

@@ -273,18 +273,13 @@ fn round(loaded: &Loaded, invocation: &mut Invocation) -> Result<ExitCode, CliEr
     let view = ListView { runs: runs.iter().map(|run| run_view(run, None)).collect() };
     let now = SystemClock.now();
     invocation.output.say("once", &view, |look| render::list(&view, now, look))?;
-    Ok(worst(&view))
+    Ok(worst(&runs))
 }
 
 /// The exit code of a round: that of the worst of its runs.
-fn worst(view: &ListView) -> ExitCode {
-    let kind = |run: &super::view::RunView| match run.state.as_str() {
-        "failed" | "lost" | "not_started" | "cancelled" => Some(Kind::Failed),
-        "timed_out" => Some(Kind::TimedOut),
-        "rejected" => Some(Kind::Rejected),
-        _ => None,
-    };
-    let kinds: Vec<Kind> = view.runs.iter().filter_map(kind).collect();
+fn worst(runs: &[Run]) -> ExitCode {
+    let results = runs.iter().filter_map(Run::result);
+    let kinds: Vec<Kind> = results.filter_map(|result| Kind::of(result.state)).collect();
     let order = [Kind::Failed, Kind::TimedOut, Kind::Rejected];
     let worst = order.into_iter().find(|kind| kinds.contains(kind));
     worst.map_or(ExitCode::SUCCESS, |kind| ExitCode::from(kind.exit_code()))

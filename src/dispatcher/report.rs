@@ -19,7 +19,7 @@ const WAITING_SHOWN: usize = 50;
 
 /// A run as it is shown. `held` is why it waits for its turn or stands still, as the dispatcher knows it.
 pub fn run_view(run: &Run, held: Option<&Held>) -> RunView {
-    let result = run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<ActionResult>(&outcome.result).ok());
+    let result = run.result();
     let admitted = run.admitted.as_deref();
     let why = result.as_ref().map(|result| (result.reason, result.message.clone()));
     let why = why.or_else(|| {

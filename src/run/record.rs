@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Illegal, Kind, Next, State, next};
 use super::step::{Finish, Request, Step, StopCause};
 use crate::action::reason::Reason;
+use crate::action::result::ActionResult;
 use crate::admission::Admitted;
 use crate::backend::{Handle, Mark};
 use crate::grant::{Fate, GrantRecord};
@@ -94,6 +95,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Its result, once it has one.
+    pub fn result(&self) -> Option<ActionResult> {
+        serde_json::from_str(&self.outcome.as_ref()?.result).ok()
+    }
+
     /// The first step of a new run.
     ///
     /// # Errors

@@ -81,12 +81,8 @@ impl End {
     /// `None`: all is well.
     pub(super) fn failure(&self) -> Option<Kind> {
         match self {
-            Self::Result(ResultState::Succeeded) => None,
-            Self::GivenUp | Self::Result(ResultState::Rejected) => Some(Kind::Rejected),
-            Self::Result(ResultState::TimedOut) => Some(Kind::TimedOut),
-            Self::Result(
-                ResultState::Failed | ResultState::Cancelled | ResultState::NotStarted | ResultState::Lost,
-            ) => Some(Kind::Failed),
+            Self::GivenUp => Some(Kind::Rejected),
+            Self::Result(state) => Kind::of(*state),
         }
     }
 }

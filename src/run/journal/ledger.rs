@@ -7,7 +7,6 @@ use rusqlite::Connection;
 
 use super::reader::Reader;
 use super::{Journal, JournalError, StandingResult, read};
-use crate::action::result::ActionResult;
 use crate::admission::gather::{ApprovedPolicy, Ledger, LedgerError};
 use crate::admission::snapshot::{Earlier, Stage};
 use crate::run::record::Run;
@@ -93,6 +92,6 @@ fn stage(run: &Run) -> Stage {
 }
 
 fn settled(run: &Run) -> Stage {
-    let result = run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<ActionResult>(&outcome.result).ok());
+    let result = run.result();
     result.map_or(Stage::UnderWay, |result| Stage::Settled { state: result.state, reason: result.reason })
 }
