@@ -84,6 +84,23 @@ async fn what_the_log_has_lost_is_read_from_the_runners_own_file() {
 }
 
 #[tokio::test]
+async fn of_a_long_stream_that_the_log_has_lost_the_beginning_and_the_end_are_read_and_the_middle_is_counted() {
+    let world = World::new().await;
+    let proxy = FaultProxy::start(&world.api.address);
+    proxy.spoil(usize::MAX, LOGS, Fault::Refuse(404));
+    let backend = world.backend_at(&proxy.url(), PLACEMENT);
+    // 600 times 50 KB: more than the runner keeps of it.
+    let script = "x=$(printf '%050000d' 0); for i in {1..600}; do echo \"n$i.$x\"; done; exit 7";
+    let handle = world.launch(&backend, script).await;
+    let told = observe(&backend, &handle, &Cursor::default()).await;
+    assert_eq!((told.ended.how, &told.incomplete), (End::Exited(7), &None));
+    let numbers = numbers(&told.events);
+    assert!(numbers.is_sorted_by(|one, next| one < next), "a line came twice");
+    assert_eq!((numbers.first(), numbers.last()), (Some(&1), Some(&600)));
+    assert!(told.dropped > 5_000_000 && told.events.contains("\"kind\":\"exit\""), "{} bytes dropped", told.dropped);
+}
+
+#[tokio::test]
 async fn a_log_that_cannot_be_had_says_so_and_names_the_capability() {
     let world = World::new().await;
     world.take_shipped_policy();

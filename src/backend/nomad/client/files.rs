@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Response;
+use serde::Deserialize;
 
 use super::answer::{Call, judge_file};
 use super::{Client, ClientError, REQUEST_TIMEOUT, Room, STREAM_TIMEOUT};
@@ -76,6 +77,22 @@ impl Client {
             .within(timeout);
         let (response, room) = self.accepted(LOG, request).await?;
         Ok(Chunks::new(response, room, SILENCE))
+    }
+
+    /// How many bytes a file of an allocation has.
+    ///
+    /// # Errors
+    /// [`ClientError::Denied`] without `read-fs`, as [`Self::file`].
+    pub async fn file_size(&self, allocation: &str, path: &str) -> Result<u64, ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Stat {
+            size: u64,
+        }
+        let request = self.get(&format!("client/fs/stat/{allocation}")).with("path", path);
+        let answer = self.exchange(FILE, request).await?;
+        judge_file(FILE, &answer.body)?;
+        answer.json::<Stat>(FILE).map(|stat| stat.size)
     }
 
     /// At most `limit` bytes of a file of an allocation from `offset`; none behind its end.

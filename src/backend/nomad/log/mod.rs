@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
+use self::events_file::{EventsFile, Part};
 use self::frames::Frames;
 use self::position::{Lines, Piece, Position};
 use super::client::{Client, ClientError, Prospect, Reading};
@@ -69,6 +70,17 @@ pub(super) struct Log<'a> {
     turns: &'a Turns,
     news: &'a mpsc::Sender<Observation>,
     position: Position,
+}
+
+/// Why the rest of a log cannot be read from the runner's own file.
+#[derive(Debug, thiserror::Error)]
+enum RestError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Where the log broke off is not in it.
+    #[error("the runner's own file no longer has the line after which the log broke off")]
+    NotThere,
 }
 
 /// What one request for the log came to.
@@ -213,20 +225,37 @@ impl<'a> Log<'a> {
         let _ = self.news.send(observation).await;
     }
 
-    async fn rest_of_events_file(&mut self) -> Result<(), ClientError> {
+    async fn rest_of_events_file(&mut self) -> Result<(), RestError> {
         let allocation = self.position.allocation.clone();
         let client = self.client;
-        let file = events_file::EventsFile::new(client, &allocation);
-        let mut at = match self.position.in_events_file {
-            Some(at) => at,
-            None => persist(RetryPolicy::QUESTION, || file.behind(&self.position.last)).await?,
-        };
-        while let Some(lines) = persist(RetryPolicy::QUESTION, || file.lines(at)).await? {
-            at += lines.len() as u64;
-            let mut position = Position { in_events_file: Some(at), ..self.position.clone() };
-            position.note(&lines);
-            self.pass_on(Piece::Lines(lines, position)).await;
+        let file = persist(RetryPolicy::QUESTION, || EventsFile::open(client, &allocation)).await?;
+        let mut at = self.place_in(file).await?;
+        while let Some((part, next)) = persist(RetryPolicy::QUESTION, || file.part(at)).await? {
+            at = next;
+            match part {
+                Part::Lines(lines) => {
+                    let mut position = Position { in_events_file: Some(at), ..self.position.clone() };
+                    position.note(&lines);
+                    self.pass_on(Piece::Lines(lines, position)).await;
+                }
+                Part::Gap { bytes } => {
+                    self.pass_on(Piece::Dropped(bytes)).await;
+                    self.position.in_events_file = Some(at);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Where reading goes on in the runner's own file. A line that was read and is not there was given back with the middle of it, and so
+    /// may be what came next.
+    async fn place_in(&self, file: EventsFile<'_>) -> Result<u64, RestError> {
+        if let Some(at) = self.position.in_events_file {
+            return Ok(at);
+        }
+        if self.position.last.is_empty() {
+            return Ok(0);
+        }
+        persist(RetryPolicy::QUESTION, || file.behind(&self.position.last)).await?.ok_or(RestError::NotThere)
     }
 }
