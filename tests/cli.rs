@@ -5,6 +5,9 @@
 mod adhoc;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "faults/child.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod child;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]
@@ -34,5 +37,13 @@ mod ops_world;
 mod output;
 #[path = "cli/records.rs"]
 mod records;
+#[path = "cli/serving.rs"]
+mod serving;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/systemd.rs"]
+mod systemd;
+#[path = "cli/turns.rs"]
+mod turns;
 #[path = "cli/world.rs"]
 mod world;
