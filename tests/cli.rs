@@ -16,6 +16,8 @@ mod daemon;
 mod docs;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/envelope.rs"]
+mod envelope;
 #[path = "cli/existing.rs"]
 mod existing;
 #[path = "cli/explain.rs"]
@@ -35,6 +37,8 @@ mod ops_repo;
 mod ops_world;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/reasons.rs"]
+mod reasons;
 #[path = "cli/records.rs"]
 mod records;
 #[path = "cli/serving.rs"]
@@ -43,6 +47,8 @@ mod serving;
 mod signals;
 #[path = "cli/systemd.rs"]
 mod systemd;
+#[path = "cli/terminal.rs"]
+mod terminal;
 #[path = "cli/turns.rs"]
 mod turns;
 #[path = "cli/world.rs"]
