@@ -108,20 +108,20 @@ fn assert_rejected(world: &OpsWorld, ids: &[String], reason: &str) {
 /// All cases of a kind as formulas on the branch, with an action for each; `files` names what a case consists of.
 fn assert_formulas_rejected(kind: &str, files: impl Fn(&str, Vec<u8>) -> Vec<(String, Vec<u8>)>) {
     let world = OpsWorld::new("");
-    let mut tiers = "[tiers]\n".to_owned();
+    let mut tiers = vec!["[tiers]\n".to_owned()];
     let mut ids = Vec::new();
     for (case, bytes) in corpus_of(kind) {
         for (path, bytes) in files(&case, bytes) {
             write(&world, &path, &bytes);
         }
         write(&world, &format!("vault/actions/{case}.toml"), action(&case, &case, "").as_bytes());
-        tiers += &format!("{case} = \"low\"\n");
+        tiers.push(format!("{case} = \"low\"\n"));
         ids.push(case);
     }
     let actions = world.ops.work().join("vault/actions");
     let aside = world.ops.path().join("actions");
     fs::rename(&actions, &aside).unwrap();
-    write(&world, "vault/policy.toml", tiers.as_bytes());
+    write(&world, "vault/policy.toml", tiers.concat().as_bytes());
     world.ops.signed_commit("the formulas", &world.alice);
     fs::rename(&aside, &actions).unwrap();
     world.ops.signed_commit("the actions", &world.alice);

@@ -1,6 +1,6 @@
 //! What a service manager hears over its socket, and when.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
@@ -23,19 +23,22 @@ impl Manager {
     }
 
     fn hears(&self) -> String {
+        self.word().unwrap()
+    }
+
+    fn word(&self) -> io::Result<String> {
         let mut bytes = [0; 512];
-        let length = self.socket.recv(&mut bytes).unwrap();
-        String::from_utf8(bytes[..length].to_vec()).unwrap().trim_end().to_owned()
+        let length = self.socket.recv(&mut bytes)?;
+        Ok(String::from_utf8_lossy(bytes.get(..length).unwrap()).trim_end().to_owned())
     }
 
     /// Everything that was said and not yet heard.
     fn heard(&self) -> Vec<String> {
         self.socket.set_nonblocking(true).unwrap();
         let mut all = Vec::new();
-        let mut bytes = [0; 512];
         loop {
-            match self.socket.recv(&mut bytes) {
-                Ok(length) => all.push(String::from_utf8(bytes[..length].to_vec()).unwrap().trim_end().to_owned()),
+            match self.word() {
+                Ok(word) => all.push(word),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return all,
                 Err(error) => panic!("{error}"),
             }
