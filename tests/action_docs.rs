@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dispatch::action::reason::Reason;
 use dispatch::action::result::ActionResult;
@@ -128,4 +128,45 @@ fn an_action_with_everything_in_it_has_every_field() {
     let properties = schema(SchemaKind::Action)["properties"].as_object().unwrap().clone();
     let missing: Vec<_> = properties.keys().filter(|name| !whole.contains_key(*name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The text of every file below `folder` that a test is made of: all of `tests/`, and of `src/` the tests beside the code.
+fn texts(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            texts(&path, into);
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if ![".rs", ".expected", ".snap"].iter().any(|kind| name.ends_with(kind)) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let of_tests = path.components().any(|part| part.as_os_str() == "tests")
+            || ["tests.rs", "properties.rs"].contains(&name.as_str());
+        let text = if of_tests {
+            Some(text.as_str())
+        } else {
+            text.split_once("#[cfg(test)]\nmod tests {").map(|(_, tests)| tests)
+        };
+        into.push_str(text.unwrap_or_default());
+    }
+}
+
+#[test]
+fn every_reason_is_named_in_a_test() {
+    let mut tests = String::new();
+    for folder in ["tests", "src"] {
+        texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut tests);
+    }
+    let named = |text: &str| {
+        let mut found = tests.split(text).skip(1);
+        found.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    let unnamed: Vec<&Reason> = Reason::ALL
+        .iter()
+        .filter(|reason| !named(&format!("Reason::{reason:?}")) && !named(&format!("\"{reason}\"")))
+        .collect();
+    assert!(unnamed.is_empty(), "no test names {unnamed:?}");
 }

@@ -202,6 +202,18 @@ async fn without_a_signature_or_with_an_outsiders_it_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_signature_that_was_made_for_another_commit_approves_nothing() {
+    let world = World::new().await;
+    world.file("a", "rotate");
+    world.repo.signed_commit("rotate", &world.alice);
+    let forged = world.repo.git(&["cat-file", "commit", "HEAD"]).replace("\n\nrotate", "\n\nrotate, and more");
+    world.repo.write("../forged", &forged);
+    let forged = world.repo.git(&["hash-object", "-t", "commit", "-w", "../forged"]);
+    world.repo.git(&["reset", "--quiet", "--hard", forged.trim()]);
+    assert_eq!(world.rejected("a").await, Reason::SignatureInvalid);
+}
+
+#[tokio::test]
 async fn a_later_signature_over_an_unsigned_action_approves_nothing() {
     let world = World::new().await;
     world.file("a", "rotate");

@@ -5,6 +5,9 @@
 mod adhoc;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "faults/child.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod child;
 #[path = "cli/config.rs"]
 mod config;
 #[path = "cli/daemon.rs"]
@@ -13,6 +16,8 @@ mod daemon;
 mod docs;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/envelope.rs"]
+mod envelope;
 #[path = "cli/existing.rs"]
 mod existing;
 #[path = "cli/explain.rs"]
@@ -32,7 +37,19 @@ mod ops_repo;
 mod ops_world;
 #[path = "cli/output.rs"]
 mod output;
+#[path = "cli/reasons.rs"]
+mod reasons;
 #[path = "cli/records.rs"]
 mod records;
+#[path = "cli/serving.rs"]
+mod serving;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/systemd.rs"]
+mod systemd;
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/turns.rs"]
+mod turns;
 #[path = "cli/world.rs"]
 mod world;

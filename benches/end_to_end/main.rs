@@ -4,7 +4,7 @@
 //! `cargo bench` takes some minutes; `cargo bench -- --quick` measures less often and with smaller repositories; `--json` prints
 //! the table for tools; a word (`cargo bench -- settled`) picks scenarios by name. It exits with 1 where a goal is missed.
 //!
-//! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`idle`],
+//! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`demo`], [`idle`],
 //! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`], [`vault`], [`nomad`],
 //! [`nomad_burst`] and [`forge`].
 
@@ -23,6 +23,7 @@ mod burst;
 #[path = "../../tests/faults/child.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod child;
+mod demo;
 mod flight;
 mod forge;
 #[path = "../../tests/common/git_http.rs"]
@@ -68,7 +69,8 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
+    ("demo", demo::measure),
     ("idle", idle::measure),
     ("pickup", pickup::measure),
     ("ten", burst::ten),

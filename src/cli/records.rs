@@ -17,7 +17,7 @@ use crate::support::control::{Command, Target};
 /// Opens the journal of `state_dir` for reading.
 ///
 /// # Errors
-/// It is missing, damaged, of a later format or somebody else's.
+/// It is missing, empty, damaged, of a later format or somebody else's.
 pub(super) fn open(state_dir: &Path) -> Result<Connection, CliError> {
     let path = state_dir.join(JOURNAL);
     if matches!(path.try_exists(), Ok(false)) {
@@ -34,6 +34,7 @@ pub(super) fn failed(error: &JournalError) -> CliError {
     let words = CliError::from_error(Kind::Failed, error);
     match error {
         JournalError::Newer { .. } => words.hint("call the version of dispatch that serves this state directory"),
+        JournalError::Unmade { .. } => words.hint("the next `dispatch run` or `dispatch once` sets it up"),
         JournalError::Open { .. } => words.hint("call this as the user that the dispatcher runs as"),
         _ => words
             .hint("`dispatch audit verify` looks through all of it; a dispatcher that starts sets a damaged one aside"),

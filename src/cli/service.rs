@@ -102,10 +102,16 @@ pub(super) async fn start(
 }
 
 async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Result<ExitCode, CliError> {
-    let signals = Signals::new()?;
+    let mut signals = Signals::new()?;
     // First of all, so that it can be asked whether the process lives while what it needs is being opened.
     let mut endpoint = Endpoint::open(&loaded.config).await?;
-    let dispatcher = start(&loaded.config, invocation, Unanswered::WaitFor).await?;
+    let dispatcher = tokio::select! {
+        started = start(&loaded.config, invocation, Unanswered::WaitFor) => started?,
+        () = signals.stop() => {
+            tracing::info!("told to stop before it served");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let listener = listen(&loaded.config)?;
     tracing::info!(state_dir = %loaded.config.state_dir.display(), remote = %loaded.config.ops.remote, "serving");
     notify_systemd(&[sd_notify::NotifyState::Ready]);
@@ -116,10 +122,10 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
         endpoint.attend(&dispatcher);
     }
     let served = tokio::select! {
-        served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => served,
+        served = Arc::clone(&dispatcher).serve(stop.subscribe(), on_stop) => Some(served),
         () = signals.heed(&stop, &dispatcher, invocation, loaded) => {
             tracing::warn!("told to stop a second time: ending at once");
-            Ok(Served::Told)
+            None
         }
     };
     answering.abort();
@@ -128,11 +134,23 @@ async fn serve(invocation: &Invocation, loaded: Loaded, on_stop: OnStop) -> Resu
     if let Some(endpoint) = endpoint {
         endpoint.close().await;
     }
-    match served.map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))? {
-        Served::Told => Ok(ExitCode::SUCCESS),
-        Served::Deposed(why) => Err(CliError::new(Kind::NotLeading, format!("this dispatcher leads no longer: {why}"))
-            .hint("what runs goes on; started again, it stands by until the lease is free")),
+    match served
+        .transpose()
+        .map_err(|error| CliError::new(Kind::Failed, "the dispatcher cannot serve").caused_by(&error))?
+    {
+        None => Err(interrupted()),
+        Some(Served::Told) => Ok(ExitCode::SUCCESS),
+        Some(Served::Deposed(why)) => {
+            Err(CliError::new(Kind::NotLeading, format!("this dispatcher leads no longer: {why}"))
+                .hint("what runs goes on; started again, it stands by until the lease is free"))
+        }
     }
+}
+
+/// Said where something was under way that was not waited for.
+fn interrupted() -> CliError {
+    CliError::new(Kind::Interrupted, "interrupted; what runs goes on")
+        .hint("the next `dispatch once` or `dispatch run` adopts it")
 }
 
 fn listen(config: &Config) -> Result<UnixListener, CliError> {
@@ -182,6 +200,14 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             _ = self.hangup.recv() => {}
+        }
+    }
+
+    /// Waits for the next one that says to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 
@@ -253,13 +279,12 @@ fn round(loaded: &Loaded, invocation: &mut Invocation) -> Result<ExitCode, CliEr
     let runtime = runtime()?;
     let progress = invocation.output.progress("taking up what is there, and waiting for its end");
     let done = runtime.block_on(one_round(invocation, loaded));
+    // As in `run`: what a second signal left behind is not waited for.
+    runtime.shutdown_background();
     progress.finish_and_clear();
     let (round, runs) = done?;
     match round {
-        Round::Interrupted => {
-            let words = CliError::new(Kind::Interrupted, "interrupted; what runs goes on");
-            return Err(words.hint("the next `dispatch once` or `dispatch run` adopts it"));
-        }
+        Round::Interrupted => return Err(interrupted()),
         Round::Rewritten => {
             let words = CliError::new(Kind::Failed, "the primary branch was rewritten; nothing new was admitted");
             return Err(words.hint("look at what happened, then say `dispatch ops accept-rewrite COMMIT`"));
@@ -287,21 +312,22 @@ fn worst(runs: &[Run]) -> ExitCode {
 
 async fn one_round(invocation: &Invocation, loaded: &Loaded) -> Result<(Round, Vec<Run>), CliError> {
     let mut signals = Signals::new()?;
-    let dispatcher = start(&loaded.config, invocation, Unanswered::Stop).await?;
+    let dispatcher = tokio::select! {
+        started = start(&loaded.config, invocation, Unanswered::Stop) => started?,
+        () = signals.stop() => return Ok((Round::Interrupted, Vec::new())),
+    };
     let interrupt = watch::Sender::new(false);
     let before = dispatcher.journal().tip().await.map_err(|error| failed(&OnceError::from(error)))?;
     let wish = interrupt.subscribe();
-    let heeded = async {
-        tokio::select! {
-            _ = signals.terminate.recv() => {}
-            _ = signals.interrupt.recv() => {}
-        }
+    let told_twice = async {
+        signals.stop().await;
         interrupt.send_replace(true);
-        std::future::pending::<Round>().await
+        signals.stop().await;
     };
     let round = tokio::select! {
         round = dispatcher.once(wish) => round.map_err(|error| failed(&error))?,
-        never = heeded => never,
+        // At once: the journal is right at every instant, and is not asked any more.
+        () = told_twice => return Ok((Round::Interrupted, Vec::new())),
     };
     let runs = dispatcher.journal().touched_since(before.seq).await.map_err(|error| failed(&OnceError::from(error)))?;
     Ok((round, runs))

@@ -149,8 +149,6 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn claim(name: &str) -> Claim {
@@ -241,53 +239,23 @@ mod tests {
             if message.contains("connection refused")));
     }
 
-    fn any_candidate() -> impl Strategy<Value = (u8, u8, Option<u8>, Option<u8>, Option<u32>)> {
-        (1_u8..=100, 0_u8..3, prop::option::of(0_u8..3), prop::option::of(0_u8..3), prop::option::of(1_u32..3))
-    }
-
-    fn build(
-        index: usize,
-        (priority, formula, key, directory, limit): (u8, u8, Option<u8>, Option<u8>, Option<u32>),
-    ) -> Candidate {
-        let order = i64::try_from(index).unwrap();
-        let mut candidate = candidate(&format!("a{index}"), priority, order);
-        candidate.claim.formula = Some(format!("f{formula}").parse().unwrap());
-        candidate.claim.formula_limit = limit;
-        candidate.claim.concurrency_key = key.map(|key| format!("k{key}"));
-        candidate.claim.working_directory = directory.map(|directory| format!("/d{directory}"));
-        candidate
-    }
-
-    proptest! {
-        #[test]
-        fn no_limit_is_exceeded_and_everybody_gets_an_answer(
-            queue in prop::collection::vec(any_candidate(), 0..40), slots in 0_u32..8, on_backend in 0_u32..8,
-        ) {
-            let candidates: Vec<_> = queue.into_iter().enumerate().map(|(i, c)| build(i, c)).collect();
-            let capacity = Capacity { slots, backend: BTreeMap::from([("local".to_owned(), on_backend)]), ..Capacity::default() };
-            let decisions = decide(candidates.clone(), &[], &capacity);
-            prop_assert_eq!(decisions.len(), candidates.len());
-            let begun = begun(&decisions);
-            prop_assert!(begun.len() <= slots.min(on_backend) as usize);
-            let unique: BTreeSet<u32> = begun.iter().map(|(_, slot)| *slot).collect();
-            prop_assert_eq!(unique.len(), begun.len());
-            let running: Vec<&Claim> = candidates.iter().map(|c| &c.claim)
-                .filter(|claim| begun.iter().any(|(name, _)| name == claim.run.action().as_str())).collect();
-            for claim in &running {
-                let alike = |other: &&&Claim| claim.concurrency_key.is_some() && other.concurrency_key == claim.concurrency_key;
-                prop_assert!(running.iter().filter(alike).count() <= 1);
-                if let Some(limit) = claim.formula_limit {
-                    let before = running.iter().filter(|other| other.formula == claim.formula);
-                    // A later one without a limit of its own may join; the limited one itself must not have come too late.
-                    prop_assert!(limit >= 1 && before.count() >= 1);
-                }
-            }
-        }
-
-        #[test]
-        fn with_room_for_all_and_nothing_shared_all_begin(count in 0_usize..20) {
-            let candidates: Vec<_> = (0..count).map(|i| build(i, (50, 0, None, None, None))).collect();
-            prop_assert_eq!(begun(&decide(candidates, &[], &slots(20))).len(), count);
-        }
+    #[test]
+    fn the_same_directory_is_used_by_one_at_a_time_and_holds_nobody_else_back() {
+        let within = |name: &str, directory: &str| {
+            let mut claim = claim(name);
+            claim.working_directory = Some(directory.to_owned());
+            claim
+        };
+        let queued = |name, order, directory| Candidate { claim: within(name, directory), priority: 50, order };
+        let active = [(Some(0), within("a", "/srv/site"))];
+        let decisions = decide(vec![queued("b", 1, "/srv/site"), queued("c", 2, "/srv/other")], &active, &slots(4));
+        assert_eq!(begun(&decisions), [("c".to_owned(), 1)]);
+        assert!(
+            matches!(&decisions[0], Decision::Wait { reason: Reason::DirectoryBusy, message, .. } if message.contains("a@1"))
+        );
+        assert_eq!(Reason::DirectoryBusy.code(), "directory_busy");
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -308,3 +308,6 @@ async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
     world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
     world.step(run, Step::Revoke {}).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests;

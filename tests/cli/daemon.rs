@@ -13,7 +13,7 @@ use crate::world::World;
 const CONFIG: &str = "state_dir = 'state'\n[ops]\nremote = '/srv/ops.git'\n";
 
 /// A world in which somebody listens, answers `reply` to the first line and hands that line back.
-fn served(reply: &'static str) -> (World, JoinHandle<Value>) {
+pub(crate) fn served(reply: &'static str) -> (World, JoinHandle<Value>) {
     let world = World::configured(CONFIG);
     std::fs::create_dir(world.path("state")).unwrap();
     let listener = UnixListener::bind(SocketAddress::of(&world.path("state")).unwrap().path()).unwrap();

@@ -50,3 +50,38 @@ fn what_is_no_journal_is_an_error_with_a_cause() {
         assert!(answer.stderr.contains("cause: "), "{verb}: {}", answer.stderr);
     }
 }
+
+#[test]
+fn a_journal_of_the_version_before_is_read_without_a_dispatcher_and_left_as_it_is() {
+    let world = world();
+    let path = world.path("state/journal.db");
+    Connection::open(&path).unwrap().execute_batch(include_str!("journal_format_1.sql")).unwrap();
+    let before = fs::read(&path).unwrap();
+    for (verb, words) in [
+        ("list", "b@1"),
+        ("show a", "secret X is absent"),
+        ("show b", "picked up vault/actions/b.toml"),
+        ("status", "published 1  seen 1"),
+        ("audit verify", "6 events"),
+        ("gc --dry-run", ""),
+    ] {
+        let answer = world.call(verb);
+        assert!(answer.stdout.contains(words) && answer.code == Some(0), "{verb}: {}", answer.all());
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_journal_without_tables_says_that_a_start_makes_them() {
+    let world = world();
+    fs::write(world.path("state/journal.db"), "").unwrap();
+    for verb in VERBS {
+        let answer = world.call(verb);
+        assert_eq!(answer.code, Some(1), "{verb}");
+        assert!(
+            answer.stderr.contains("is empty") && answer.stderr.contains("sets it up"),
+            "{verb}: {}",
+            answer.stderr
+        );
+    }
+}

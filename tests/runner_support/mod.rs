@@ -26,6 +26,15 @@ pub struct Case {
     envelope: Envelope,
     flags: Vec<OsString>,
     fault: Option<String>,
+    place: Place,
+}
+
+/// Where the runner is executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Here,
+    /// As the first process of a namespace of its own.
+    Namespace,
 }
 
 fn sealed(text: &str) -> Sealed {
@@ -52,7 +61,7 @@ impl Case {
             working_directory: Some("/srv/checkout".to_owned()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         };
-        Self { folder: tempfile::tempdir().unwrap(), envelope, flags: Vec::new(), fault: None }
+        Self { folder: tempfile::tempdir().unwrap(), envelope, flags: Vec::new(), fault: None, place: Place::Here }
     }
 
     pub fn secret(mut self, name: &str, value: &str) -> Self {
@@ -75,6 +84,12 @@ impl Case {
     /// Lets it live again.
     pub fn unharmed(mut self) -> Self {
         self.fault = None;
+        self
+    }
+
+    /// As process 1, as in a container. What is started is then `unshare`, and the runner its only child.
+    pub fn as_process_1(mut self) -> Self {
+        self.place = Place::Namespace;
         self
     }
 
@@ -171,7 +186,9 @@ impl Case {
     }
 
     fn start_at(&self, envelope: &[u8], workdir: &Path, fence: &Path) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dispatch"))
+        let mut child = self
+            .place
+            .command(env!("CARGO_BIN_EXE_dispatch"))
             .args(["runner", "--workdir"])
             .arg(workdir)
             .arg("--fence")
@@ -187,6 +204,34 @@ impl Case {
         let output = child.stdout.take().map(BufReader::new);
         Running { child, output, raw: String::new() }
     }
+}
+
+impl Place {
+    fn command(self, program: &str) -> Command {
+        if self == Self::Here {
+            return Command::new(program);
+        }
+        let mut command = Command::new("unshare");
+        command.args(namespace()).arg(program);
+        command
+    }
+}
+
+/// Flags of `unshare` for a namespace of processes: by a user namespace where this user may have one, else as root.
+fn namespace() -> &'static [&'static str] {
+    const WAYS: [&[&str]; 2] = [
+        &["-r", "--pid", "--fork", "--mount-proc", "--kill-child"],
+        &["--pid", "--fork", "--mount-proc", "--kill-child"],
+    ];
+    let works = |way: &&&[&str]| {
+        Command::new("unshare")
+            .args(**way)
+            .arg("true")
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    WAYS.iter().find(works).expect("unshare (package util-linux), and user namespaces or root")
 }
 
 /// A runner at work.
@@ -225,6 +270,12 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Signals the runner where that is process 1 of a namespace: from outside, as whoever started the container does.
+    pub fn signal_process_1(&self, signal: Signal) {
+        let [runner] = self.children()[..] else { panic!("unshare has one child: {:?}", self.children()) };
+        kill_process(Pid::from_raw(runner.try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
     pub fn close_output(&mut self) {

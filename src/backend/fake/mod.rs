@@ -38,6 +38,7 @@ struct World {
     past: BTreeMap<LaunchKey, usize>,
     caller: Caller,
     check: Option<String>,
+    channel: Option<Channel>,
 }
 
 /// What truly happened under one key.
@@ -70,6 +71,11 @@ impl FakeBackend {
     /// Makes `check` fail with these words, or succeed again.
     pub fn check_says(&self, words: Option<&str>) {
         self.world().check = words.map(str::to_owned);
+    }
+
+    /// Makes what is handed over go by `channel`; else it is private.
+    pub fn hands_over_by(&self, channel: Channel) {
+        self.world().channel = Some(channel);
     }
 
     /// Puts everything that happened or is to happen off by so much: for a caller that goes on under another runtime, whose clock
@@ -187,7 +193,7 @@ impl Backend for FakeBackend {
     }
 
     fn channel(&self) -> Channel {
-        Channel::Private
+        self.world().channel.unwrap_or(Channel::Private)
     }
 
     async fn launch(&self, key: &LaunchKey, envelope: &Envelope) -> Result<Handle, BackendError> {

@@ -68,6 +68,12 @@ pub enum JournalError {
         /// Ours.
         known: u32,
     },
+    /// The file has no tables: whoever made it ended before it had a format.
+    #[error("the journal {} is empty", .path.display())]
+    Unmade {
+        /// The file.
+        path: PathBuf,
+    },
     /// A statement failed.
     #[error("the journal could not {step}")]
     Statement {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{JournalError, store};
 
-/// A journal opened for reading. One that does not exist (no dispatcher has run yet) is empty.
+/// A journal opened for reading. One that does not exist (no dispatcher has run yet), or has no tables yet, is empty.
 pub struct Reader(Mutex<Option<Connection>>);
 
 impl fmt::Debug for Reader {
@@ -23,8 +23,14 @@ impl Reader {
     /// # Errors
     /// It is there and cannot be read.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let connection = if path.exists() { Some(store::open_to_read(path)?) } else { None };
-        Ok(Self(Mutex::new(connection)))
+        if !path.exists() {
+            return Ok(Self(Mutex::new(None)));
+        }
+        match store::open_to_read(path) {
+            Ok(connection) => Ok(Self(Mutex::new(Some(connection)))),
+            Err(JournalError::Unmade { .. }) => Ok(Self(Mutex::new(None))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks a question of [`super::read`]; `None` where there is no journal.

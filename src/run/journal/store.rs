@@ -15,7 +15,7 @@ use crate::support::ids::RunId;
 
 /// One script for each format; the format of a file is how many of them it has seen. A change of the format is a new
 /// script at the end, never an edit of one above it.
-const FORMATS: [&str; 2] = [
+pub(super) const FORMATS: [&str; 2] = [
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE runs (
@@ -33,6 +33,11 @@ const FORMATS: [&str; 2] = [
 ",
     "ALTER TABLE results ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;",
 ];
+
+/// What is laid over a file of an older format, in the reader's own connection, so that it reads like one of the present format: by
+/// the file's format, from 1. What a reader asks beside a dispatcher that was not restarted yet is answered all the same.
+const READ_AS: [&str; FORMATS.len() - 1] =
+    ["CREATE TEMP VIEW results AS SELECT action, path, blob, 0 AS attempt FROM main.results;"];
 
 /// Milliseconds that a statement waits for another process's lock (a reader of ours holds none for long).
 const BUSY_MS: u64 = 5_000;
@@ -53,14 +58,19 @@ pub(super) fn open(path: &Path, clock: &dyn Clock) -> Result<Connection, Journal
     Ok(connection)
 }
 
-/// Opens the journal beside a running dispatcher, for reading.
+/// Opens the journal beside a running dispatcher, for reading. One of an older format is read as it is, and not migrated: whoever
+/// writes to it may be of the version before.
 ///
 /// # Errors
-/// Where it is missing, damaged or of another format.
+/// Where it is missing, damaged, of a later format, or has none yet.
 pub fn open_to_read(path: &Path) -> Result<Connection, JournalError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let found =
+        format(&connection, path)?.checked_sub(1).ok_or_else(|| JournalError::Unmade { path: path.to_owned() })?;
+    for script in READ_AS.iter().skip(found) {
+        connection.execute_batch(script).map_err(JournalError::statement("be read in its older format"))?;
+    }
     connection.execute_batch("PRAGMA query_only = ON").map_err(JournalError::statement("become read-only"))?;
-    format(&connection, path)?;
     Ok(connection)
 }
 
@@ -95,10 +105,13 @@ fn format(connection: &Connection, path: &Path) -> Result<usize, JournalError> {
 
 fn migrate(connection: &Connection, path: &Path, at: Timestamp) -> Result<(), JournalError> {
     let found = format(connection, path)?;
+    let failed = || JournalError::statement("take on its present format");
     for (script, number) in FORMATS.iter().zip(1..).skip(found) {
-        let whole = format!("BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;");
-        connection.execute_batch(&whole).map_err(JournalError::statement("take on its present format"))?;
-        chain::append(connection, at, "", "format", &format!("{{\"format\":{number}}}"))?;
+        // One transaction, so that no format is without its event.
+        let whole = connection.unchecked_transaction().map_err(failed())?;
+        whole.execute_batch(&format!("{script}; PRAGMA user_version = {number};")).map_err(failed())?;
+        chain::append(&whole, at, "", "format", &format!("{{\"format\":{number}}}"))?;
+        whole.commit().map_err(failed())?;
     }
     Ok(())
 }

@@ -237,3 +237,61 @@ fn the_file_is_readable_by_its_owner_alone() {
     drop(Journal::open(&path, Arc::new(SystemClock)).unwrap());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+/// A file that the first format wrote, with its rows.
+fn of_the_first_format(path: &Path) {
+    Connection::open(path).unwrap().execute_batch(include_str!("../../../tests/cli/journal_format_1.sql")).unwrap();
+}
+
+/// Its tables and their columns.
+fn shape(path: &Path) -> Vec<(String, String, String)> {
+    let connection = Connection::open(path).unwrap();
+    let columns = "SELECT m.name, c.name, c.type || c.[notnull] || coalesce(c.dflt_value, '') || c.pk
+                   FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY m.name, c.cid";
+    let mut statement = connection.prepare(columns).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_format_is_migrated_with_all_that_it_holds_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("journal.db"), folder.path().join("new.db"));
+    of_the_first_format(&path);
+    let journal = open(&path);
+    drop(open(&new));
+    assert_eq!(shape(&path), shape(&new));
+
+    assert_eq!(journal.run(&id("a@1")).await.unwrap().unwrap().state, State::Published);
+    assert_eq!(journal.standing(vec!["a".to_owned()]).await.unwrap()[0].as_ref().unwrap().attempt, 0);
+    journal.step(&id("b@1"), reject()).await.unwrap();
+    let result =
+        StandingResult { attempt: 3, ..journal.standing(vec!["a".to_owned()]).await.unwrap()[0].clone().unwrap() };
+    journal.sight(Sighting { results: vec![result.clone()], ..Sighting::default() }).await.unwrap();
+    assert_eq!(journal.standing(vec!["a".to_owned()]).await.unwrap(), [Some(result)]);
+    drop(journal);
+
+    // Once: what is opened again has its format already.
+    drop(open(&path));
+    let connection = store::open_to_read(&path).unwrap();
+    assert_eq!(super::replay::compare(&connection).unwrap(), []);
+    let verified = chain::verify(&connection).unwrap();
+    assert_eq!((verified.events, verified.breaks), (8, vec![]));
+    let kinds: Vec<_> =
+        super::read::events_since(&connection, 6).unwrap().into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["format", "reject"]);
+}
+
+#[test]
+fn a_journal_of_the_first_format_is_read_as_it_is_and_not_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    of_the_first_format(&path);
+    let before = std::fs::read(&path).unwrap();
+    let connection = store::open_to_read(&path).unwrap();
+    assert_eq!(super::read::standing(&connection, "a").unwrap().unwrap().attempt, 0);
+    assert_eq!(super::read::latest(&connection, "b").unwrap().unwrap().state, State::Seen);
+    assert!(chain::verify(&connection).unwrap().breaks.is_empty());
+    drop(connection);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
