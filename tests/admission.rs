@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use dispatch::action::reason::Reason;
 use dispatch::action::result::ResultState;
-use dispatch::admission::gather::{ApprovedPolicy, Chain, FormulaSource, LedgerError};
+use dispatch::admission::gather::{ApprovedPolicy, Chain, FormulaSource, LedgerError, Sight};
 use dispatch::admission::rules::LocalFiles;
 use dispatch::admission::snapshot::{Availability, Earlier, Stage};
 use dispatch::admission::{Admitted, Explanation, Gatherer, How, Ledger, Rules, Scene, Verdict, admit};
@@ -48,6 +48,9 @@ impl Ledger for Known {
     }
     async fn keep_policy(&self, _: &ApprovedPolicy) -> Result<(), LedgerError> {
         Ok(())
+    }
+    async fn policy_seen(&self, _: &[CommitId], _: &Sight) -> Result<BTreeMap<CommitId, Sight>, LedgerError> {
+        Ok(BTreeMap::new())
     }
 }
 
@@ -153,10 +156,9 @@ impl World {
 
     fn settled(&mut self, id: &str, blob: &BlobId) {
         let stage = Stage::Settled { state: ResultState::Succeeded, reason: Reason::Succeeded };
-        self.journal.0.insert(
-            id.parse().unwrap(),
-            Earlier { blob: blob.clone(), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None },
-        );
+        let (since, head) = (jiff::Timestamp::UNIX_EPOCH, "f".repeat(40).parse().unwrap());
+        let earlier = Earlier { blob: blob.clone(), since, head, stage, result: None };
+        self.journal.0.insert(id.parse().unwrap(), earlier);
     }
 }
 

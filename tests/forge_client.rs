@@ -81,10 +81,24 @@ async fn a_proxys_404_does_not_say_that_the_forge_has_no_such_request() {
     let commit = "a".repeat(40).parse().unwrap();
     assert_eq!(proxy.request_of(&commit).await.unwrap_err().class(), Class::CannotTell);
     let own = forge(|_| {
-        (StatusCode::NOT_FOUND, json_answer(&json!({ "message": "pull request does not exist" }))).into_response()
+        (StatusCode::NOT_FOUND, json_answer(&json!({ "message": "pull request does not exist [id: 0, issue_id: 0]" })))
+            .into_response()
     })
     .await;
     assert!(own.request_of(&commit).await.unwrap().is_none());
+}
+
+/// A private repository that the token's user may not read, and one that is not there, are one answer to a forge.
+#[tokio::test]
+async fn a_404_of_the_forge_that_does_not_speak_of_the_request_does_not_say_that_there_is_none() {
+    let forge = forge(|_| {
+        let body = json!({ "errors": null, "message": "not found", "url": "http://forge.invalid/api/swagger" });
+        (StatusCode::NOT_FOUND, json_answer(&body)).into_response()
+    })
+    .await;
+    let error = forge.request_of(&"a".repeat(40).parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.class(), Class::CannotTell, "{error}");
+    assert!(error.to_string().contains("the token's user may read it"), "{error}");
 }
 
 #[tokio::test]

@@ -57,6 +57,8 @@ pub struct Request {
     pub brought: Brought,
     /// What runs, by path, as it stands in the tree of the merge commit; `None`: nothing stands there, which counts too.
     pub bundle: BTreeMap<String, Option<BlobId>>,
+    /// Of those paths the ones at which the same stood where it forked off: no diff of the request shows them.
+    pub untouched: BTreeSet<String>,
     /// Whoever wrote or committed a part of it.
     pub people: People,
     /// All reviews, oldest first.
@@ -100,6 +102,8 @@ pub struct Brought {
     pub commit: CommitId,
     /// Whether that commit is one of the request's own, or came to its branch from elsewhere.
     pub own: Ownership,
+    /// The head of the primary branch in which this dispatcher saw them before the request was merged.
+    pub seen_before: Option<CommitId>,
     /// Where the request forked off, and what stood at the path there.
     pub fork: Option<(CommitId, Option<BlobId>)>,
 }
@@ -111,6 +115,9 @@ pub enum Ownership {
     Request,
     /// The request's branch took it over from the primary branch, where it stood before.
     Elsewhere,
+    /// It is in the history of a request that was merged by moving the primary branch forward, and that was closed and opened
+    /// again: what it takes for its own commits may have been pushed to the primary branch meanwhile.
+    Untold,
 }
 
 /// Whoever wrote or committed a part of a request.

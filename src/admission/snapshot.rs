@@ -213,6 +213,8 @@ pub struct Earlier {
     pub blob: BlobId,
     /// When these bytes were first seen.
     pub since: Timestamp,
+    /// The head of the primary branch in which they were first seen.
+    pub head: CommitId,
     /// How far that went.
     pub stage: Stage,
     /// The result file that this dispatcher has written for it.

@@ -78,7 +78,15 @@ impl Turn {
             }
             _ => snapshot.clone(),
         };
-        let stage = |stage| Some(Earlier { blob: blob('3'), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None });
+        let stage = |stage| {
+            Some(Earlier {
+                blob: blob('3'),
+                since: jiff::Timestamp::UNIX_EPOCH,
+                head: commit('f'),
+                stage,
+                result: None,
+            })
+        };
         match self {
             Self::LowTier => snapshot.with_policy("[tiers]\nrotate = \"low\"\n"),
             Self::HighTier => snapshot.with_policy("[tiers]\nrotate = \"high\"\n"),
@@ -150,8 +158,13 @@ impl Loss {
             }
             Self::Settled => {
                 let stage = Stage::Settled { state: ResultState::Failed, reason: Reason::ExitNonzero };
-                snapshot.earlier =
-                    Some(Earlier { blob: blob('3'), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None });
+                snapshot.earlier = Some(Earlier {
+                    blob: blob('3'),
+                    since: jiff::Timestamp::UNIX_EPOCH,
+                    head: commit('f'),
+                    stage,
+                    result: None,
+                });
             }
             Self::BrokenPolicy => return snapshot.with_policy("[tiers\n"),
             Self::DependencyFailed => {

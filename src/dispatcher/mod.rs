@@ -48,7 +48,7 @@ pub mod service;
 pub mod settings;
 pub mod start;
 pub mod sweep;
-mod telling;
+pub mod telling;
 pub mod wake;
 
 use std::collections::BTreeMap;

@@ -28,7 +28,7 @@ use crate::run::record::Run;
 use crate::run::settle::ResultPaths;
 use crate::run::state::State;
 use crate::support::chain;
-use crate::support::ids::{ActionId, CommitId, RunId, SecretName};
+use crate::support::ids::{ActionId, BlobId, CommitId, RunId, SecretName};
 use crate::support::tenure::Tenure;
 
 /// Which state of the ops repo is looked at.
@@ -90,6 +90,26 @@ pub struct Preview {
     scene: Scene,
     stale: Option<String>,
     _scratch: TempDir,
+}
+
+/// A result that stands on the primary branch.
+#[derive(Debug, Clone)]
+pub struct StandingNow {
+    /// What it says.
+    pub result: ActionResult,
+    /// Whose it is.
+    pub origin: Origin,
+}
+
+/// Whose a result is, by the journal of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A run of the journal made these bytes.
+    Ours,
+    /// The journal knows that it stands there, and no run of it made it.
+    Foreign,
+    /// There is no journal here, or it knows nothing of it yet.
+    NotKnown,
 }
 
 impl Preview {
@@ -172,18 +192,31 @@ impl Preview {
         Ok(there.iter().any(Option::is_some) || self.result_at(&self.scene.head, id).await?.is_some())
     }
 
-    /// The result of an action as it stands on the primary branch now; `None`: it has none yet.
+    /// The result of an action as it stands on the primary branch now; `None`: it has none yet, or what stands there is none.
     ///
     /// # Errors
-    /// Git, also where the remote does not answer.
-    pub async fn result_now(&self, id: &ActionId) -> Result<Option<ActionResult>, PreviewError> {
+    /// Git, also where the remote does not answer; the journal.
+    pub async fn result_now(&self, id: &ActionId) -> Result<Option<StandingNow>, PreviewError> {
         let head = self.mirror.fetch().await?;
         let Some(entry) = self.result_at(&head, id).await? else { return Ok(None) };
         let blobs = self.mirror.blobs(std::slice::from_ref(&entry.object), RESULT_LIMIT).await?;
-        Ok(match blobs.get(&entry.object) {
-            Some(Blob::Whole(bytes)) => serde_json::from_slice(bytes).ok(),
-            _ => None,
-        })
+        let Some(Blob::Whole(bytes)) = blobs.get(&entry.object) else { return Ok(None) };
+        let Ok(result) = serde_json::from_slice(bytes) else { return Ok(None) };
+        Ok(Some(StandingNow { result, origin: self.origin(id, &entry.object, bytes)? }))
+    }
+
+    /// Whose bytes the journal of this machine says that a result is.
+    fn origin(&self, id: &ActionId, blob: &BlobId, bytes: &[u8]) -> Result<Origin, PreviewError> {
+        let latest = self.journal.ask(|journal| read::latest(journal, id.as_str()))?.flatten();
+        for attempt in 1..=latest.map_or(0, |latest| latest.id.attempt()) {
+            let run = self.journal.ask(|journal| read::run(journal, &RunId::new(id.clone(), attempt)))?.flatten();
+            let made = run.and_then(|run| run.outcome).is_some_and(|outcome| outcome.result.as_bytes() == bytes);
+            if made {
+                return Ok(Origin::Ours);
+            }
+        }
+        let standing = self.journal.ask(|journal| read::standing(journal, id.as_str()))?.flatten();
+        Ok(if standing.is_some_and(|standing| standing.blob == *blob) { Origin::Foreign } else { Origin::NotKnown })
     }
 
     async fn result_at(&self, head: &CommitId, id: &ActionId) -> Result<Option<ops::Entry>, PreviewError> {

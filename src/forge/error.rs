@@ -60,10 +60,12 @@ pub enum ForgeError {
         source: reqwest::Error,
     },
     /// It is not there, or the token's user may not see it.
-    #[error("the forge has no {what}, or the token's user may not see it")]
+    #[error("the forge has no {what}, or the token's user may not see it{}", words(.said))]
     NotFound {
         /// What was asked for.
         what: String,
+        /// Its words.
+        said: String,
     },
     /// An answer that is no success.
     #[error("the forge answered {status} when asked for {what}{}{}", words(.said), hint(*.status))]

@@ -241,7 +241,7 @@ mod tests {
         let found = approver_finding("high", &approver, Ok(user(8)));
         assert_eq!(found.standing, Standing::Wrong);
         assert!(found.evidence.contains("taken by somebody else"), "{}", found.evidence);
-        let gone = Err(ForgeError::NotFound { what: "the user ann".to_owned() });
+        let gone = Err(ForgeError::NotFound { what: "the user ann".to_owned(), said: String::new() });
         assert_eq!(approver_finding("high", &approver, gone).standing, Standing::Wrong);
     }
 

@@ -31,7 +31,7 @@ pub use findings::{findings, findings_at_start, is_used};
 pub use people::{User, UserId};
 pub use repository::{AddedFile, Branch, Permissions, Protection, Repository, RepositoryId};
 pub use requests::{ChangedFile, Happening, PullNumber, PullRequest, RequestCommit, Review, ReviewState, Side, Which};
-pub use telling::{Comment, Hook, HookConfig, Issue, Label, Status, StatusState};
+pub use telling::{Comment, Hook, HookConfig, Issue, Label, Status, StatusState, Told};
 
 use self::access::{Address, Token};
 use self::wire::Wire;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use super::Forge;
-use super::error::ForgeError;
+use super::error::{Effect, ForgeError};
 use super::people::User;
 use super::repository::RepositoryId;
 use super::wire::Call;
@@ -162,6 +162,19 @@ pub enum Which {
     Closed,
 }
 
+/// What the forge says of a commit that no request left behind. It answers 404 also where the repository was renamed or removed, or
+/// where the token's user may not see it any more, and nothing but the words tells the two apart.
+const NO_SUCH_REQUEST: &str = "pull request does not exist";
+
+/// A 404 that says nothing of the request.
+fn lost_sight(what: String, said: &str) -> ForgeError {
+    let why = format!(
+        "it is a 404 that does not say that there is no such request, but \"{said}\": see that the repository is still there under \
+         that name, and that the token's user may read it"
+    );
+    ForgeError::NotAnAnswer { what, effect: Effect::Reads, why }
+}
+
 /// An empty text, which stands for "none" in answers, and anything else that is no commit id.
 fn commit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CommitId>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
@@ -176,7 +189,8 @@ impl Forge {
         let what = format!("the pull request of commit {}", commit.short());
         match self.wire().read(&Call::get(what, &self.path(&["commits", commit.as_str(), "pull"]))).await {
             Ok(request) => Ok(Some(request)),
-            Err(ForgeError::NotFound { .. }) => Ok(None),
+            Err(ForgeError::NotFound { said, .. }) if said.contains(NO_SUCH_REQUEST) => Ok(None),
+            Err(ForgeError::NotFound { what, said }) => Err(lost_sight(what, &said)),
             Err(error) => Err(error),
         }
     }

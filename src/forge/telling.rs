@@ -45,11 +45,16 @@ pub struct Status {
 }
 
 /// A status as it is read.
-#[derive(Deserialize)]
-struct Numbered {
-    id: i64,
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Told {
+    /// Its number: later ones have higher ones.
+    pub id: i64,
+    /// Who told it. Any writer may tell anything of any commit, under any context.
+    #[serde(default)]
+    pub creator: Option<User>,
+    /// What.
     #[serde(flatten)]
-    status: Status,
+    pub status: Status,
 }
 
 /// A comment on an issue or a pull request.
@@ -126,14 +131,14 @@ impl Forge {
 
     /// All statuses that a commit ever got, the oldest first. By their numbers: the forge's own orders are not what they are
     /// called (`leastindex` begins with the highest), and without one those of the same second come in any.
-    pub async fn statuses(&self, commit: &CommitId) -> Result<Vec<Status>, ForgeError> {
+    pub async fn statuses(&self, commit: &CommitId) -> Result<Vec<Told>, ForgeError> {
         let what = format!("the statuses of commit {}", commit.short());
-        let mut all: Vec<Numbered> = self
+        let mut all: Vec<Told> = self
             .wire()
             .list(Call::get(what, &self.path(&["statuses", commit.as_str()])).query("sort", "oldest"))
             .await?;
         all.sort_by_key(|one| one.id);
-        Ok(all.into_iter().map(|one| one.status).collect())
+        Ok(all)
     }
 
     /// All comments on an issue or a pull request. The forge gives them in one piece.

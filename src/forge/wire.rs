@@ -189,7 +189,7 @@ fn not_an_answer(what: &str, effect: Effect, why: String) -> ForgeError {
 /// A 404 of a proxy says nothing about the forge: only one in the forge's own words is believed.
 fn refused(what: String, effect: Effect, status: StatusCode, said: Option<String>) -> ForgeError {
     match (status, said) {
-        (StatusCode::NOT_FOUND, Some(_)) => ForgeError::NotFound { what },
+        (StatusCode::NOT_FOUND, Some(said)) => ForgeError::NotFound { what, said },
         (StatusCode::NOT_FOUND, None) => not_an_answer(&what, effect, "a 404 that is not the forge's own".to_owned()),
         (status, said) => ForgeError::Status { what, effect, status: status.as_u16(), said: said.unwrap_or_default() },
     }

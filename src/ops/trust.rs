@@ -1,8 +1,9 @@
 //! Whose word counts: the signed chain of the two files that give power, `vault/allowed_signers` and `vault/policy.toml`.
 //!
 //! Who can push could add a key or lower a tier first and use it afterwards. So a change of either file only counts when
-//! the first-parent commit that made it is signed by somebody whom the list *before* it names; any other change has no
-//! effect and is reported. The chain begins at `approval.trust_root`, with both files as they stand there, or else at the
+//! the first-parent commit that made it is signed by somebody whom the list *before* it names, and was made on top of the version
+//! that counts, or puts that back: what a signer adds to a change that nobody signed would bring that into force too, and their
+//! own diff does not show it. Any other change has no effect and is reported. The chain begins at `approval.trust_root`, with both files as they stand there, or else at the
 //! first commit that has a list of signers. Before there is any such list, the first policy counts and no later one.
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use super::history::{self, Step};
 use super::mirror::Mirror;
 use super::objects::Blob;
 use super::signature::Signature;
-use super::tree::{Change, Entry};
+use super::tree::{Change, Entry, Mode};
 use crate::support::ids::{BlobId, CommitId};
 
 /// One of the files that give power.
@@ -63,7 +64,8 @@ pub struct Brought {
 pub struct Ignored {
     /// The commit that made it.
     pub commit: CommitId,
-    /// What its signature is worth; `None`: nobody was trusted who could have signed it.
+    /// What its signature is worth; `None`: nobody was trusted who could have signed it; a good one: it was made on top of a version
+    /// that does not count.
     pub signature: Option<Signature>,
 }
 
@@ -186,7 +188,7 @@ impl Trust {
         let change = |file: TrustedFile| changes.iter().find(|change| change.path.as_str() == Some(file.path()));
         let (signers, policy) = (change(TrustedFile::Signers), change(TrustedFile::Policy));
         if !state.rooted {
-            if signers.is_some_and(|change| content(change).is_some()) {
+            if signers.is_some_and(|change| content(change.new.as_ref()).is_some()) {
                 return self.rooted_at(&step.commit).await;
             }
             let first = state.policy.brought.is_none();
@@ -250,18 +252,27 @@ impl Version {
         let Some(change) = change else { return };
         let commit = commit.clone();
         match verdict {
+            Ok(Source::Signed { principal, key }) if !self.is_followed_by(change) => {
+                let signature = Signature::Good { principal: principal.clone(), key: key.clone() };
+                self.ignored.push(Ignored { commit, signature: Some(signature) });
+            }
             Ok(by) => {
                 let brought = Some(Brought { commit, by: by.clone() });
-                *self = Self { blob: content(change), brought, ignored: Vec::new() };
+                *self = Self { blob: content(change.new.as_ref()), brought, ignored: Vec::new() };
             }
             Err(signature) => self.ignored.push(Ignored { commit, signature: signature.clone() }),
         }
     }
+
+    /// Whether a change was made on top of this version, or puts it back.
+    fn is_followed_by(&self, change: &Change) -> bool {
+        [&change.old, &change.new].into_iter().any(|side| content(side.as_ref()) == self.blob)
+    }
 }
 
-/// The new content, if it is a plain file's.
-fn content(change: &Change) -> Option<BlobId> {
-    change.new.as_ref().filter(|(mode, _)| mode.is_file()).map(|(_, blob)| blob.clone())
+/// What stands on one side of a change, if it is a plain file.
+fn content(side: Option<&(Mode, BlobId)>) -> Option<BlobId> {
+    side.filter(|(mode, _)| mode.is_file()).map(|(_, blob)| blob.clone())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -56,6 +56,14 @@ async fn its_lists_are_shorter_than_it_says() {
     waits_and_recovers(Fault::ShortLists, "was not read to its end").await;
 }
 
+/// git answers all the while, and so does everything else of the API.
+#[tokio::test]
+async fn it_refuses_only_the_reviews_or_only_what_happened_or_only_the_commits() {
+    for end in ["/reviews", "/timeline", "/commits"] {
+        waits_and_recovers(Fault::Refuses(end), "the forge answered 403 when asked for").await;
+    }
+}
+
 #[tokio::test]
 async fn it_does_not_know_of_the_merge_yet() {
     let (ops, proxy) = approved().await;

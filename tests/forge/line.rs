@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api;
-use crate::ops::{Ops, action, path};
+use crate::ops::{Ops, Pull, action, path};
 
 #[tokio::test]
 async fn pushed_directly() {
@@ -40,6 +40,34 @@ async fn slipped_in_and_taken_over_by_anothers_branch_before_it_was_approved() {
     ops.refused("deploy-1", "bytes_not_of_request", "stood on the primary branch before").await;
 }
 
+/// The request is closed while its first commit is pushed: once it is open again its page shows the second one alone, which is what
+/// gets approved, and the forge still lists both as its own.
+#[tokio::test]
+async fn pushed_out_of_a_closed_request_that_is_opened_again_and_approved_for_the_rest() {
+    let taken_over = "its branch took it over from there";
+    let styles = [("squash", taken_over), ("merge", taken_over), ("fast-forward-only", "was closed and opened again")];
+    for (style, words) in styles {
+        let ops = Ops::new().await;
+        let pull = ops.half_pushed(&path("deploy-1"), &action("deploy-1")).await;
+        ops.approve(&pull, &ops.crew.first).await;
+        ops.merge(&pull, style).await;
+        ops.refused("deploy-1", "bytes_not_of_request", words).await;
+    }
+}
+
+/// The bytes were there before the request was merged, whatever the forge tells of what happened to it.
+#[tokio::test]
+async fn seen_on_the_primary_branch_before_the_request_was_merged_that_is_said_to_have_brought_it() {
+    let ops = Ops::new().await;
+    let pull = ops.request(&[(&path("deploy-1"), &action("deploy-1")), ("README.md", "an honest change\n")]).await;
+    let first = ops.git(&["rev-parse", &format!("{}^", pull.head)]);
+    ops.push_as(&ops.crew.writer.token, &format!("{first}:main")).unwrap();
+    ops.dispatch("once").await;
+    ops.approve(&pull, &ops.crew.first).await;
+    ops.merge(&pull, "fast-forward-only").await;
+    ops.refused("deploy-1", "bytes_not_of_request", &format!("in {}, before pull request", &first[..10])).await;
+}
+
 #[tokio::test]
 async fn merged_into_a_side_branch_that_somebody_brought_to_the_primary_one() {
     let ops = Ops::new().await;
@@ -54,6 +82,59 @@ async fn merged_into_a_side_branch_that_somebody_brought_to_the_primary_one() {
     ops.git(&["fetch", "--quiet", &address, "side"]);
     ops.push_as(&ops.crew.writer.token, &format!("{merge}:main")).unwrap();
     ops.refused("deploy-1", "no_pull_request", "into side, which is not the primary branch").await;
+}
+
+/// An action that an approved request brought to a side branch.
+async fn on_a_side_branch(ops: &Ops) {
+    ops.pull();
+    ops.push_as(&ops.crew.author.token, "HEAD:side").unwrap();
+    let files = [(&*path("deploy-1"), &*action("deploy-1"))];
+    let first = ops.request_by(&ops.crew.author, &ops.crew.author, "side", &files).await;
+    ops.approve(&first, &ops.crew.first).await;
+    ops.merge(&first, "merge").await;
+}
+
+/// A request that brings the side branch to the primary one, as far as it is opened.
+async fn from_the_side(ops: &Ops) -> Pull {
+    let token = &ops.crew.author.token;
+    let body = json!({ "title": "from the side", "head": "side", "base": "main" });
+    let opened = api::call(token, Method::POST, &format!("/repos/{}/pulls", ops.name), body).await;
+    let head = opened["head"]["sha"].as_str().unwrap().to_owned();
+    Pull { number: opened["number"].as_u64().unwrap(), branch: "side".to_owned(), head }
+}
+
+/// What was approved for the side branch was not approved to run.
+#[tokio::test]
+async fn merged_into_a_side_branch_that_a_second_request_brings_to_the_primary_one_unapproved() {
+    for style in ["squash", "merge"] {
+        let ops = Ops::new().await;
+        on_a_side_branch(&ops).await;
+        let second = from_the_side(&ops).await;
+        ops.merge(&second, style).await;
+        ops.refused("deploy-1", "not_enough_approvals", &format!("pull request #{} needs", second.number)).await;
+    }
+}
+
+/// Both left the same commit, and the forge names the first one, which went elsewhere: the second is found among those that are
+/// closed.
+#[tokio::test]
+async fn of_two_requests_that_share_a_commit_the_one_into_the_primary_branch_decides() {
+    for approved in ["", "by the second request"] {
+        let ops = Ops::new().await;
+        on_a_side_branch(&ops).await;
+        let second = from_the_side(&ops).await;
+        if !approved.is_empty() {
+            ops.approve(&second, &ops.crew.second).await;
+        }
+        ops.merge(&second, "fast-forward-only").await;
+        let said = ops.explain("deploy-1").await;
+        assert!(said.all.contains("into side, which is not the primary branch"), "{}", said.all);
+        if approved.is_empty() {
+            ops.refused("deploy-1", "not_enough_approvals", &format!("pull request #{} needs", second.number)).await;
+        } else {
+            ops.admitted("deploy-1").await;
+        }
+    }
 }
 
 #[tokio::test]

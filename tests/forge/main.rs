@@ -20,6 +20,9 @@
 
 mod api;
 mod bytes;
+#[path = "../faults/child.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+mod child;
 mod crew;
 mod database;
 mod faults;

@@ -243,6 +243,16 @@ impl Ops {
         self.push_as(&self.crew.author.token, &format!("HEAD:{}", pull.branch)).unwrap();
     }
 
+    /// A request of two commits, of which the first, with that file, is pushed to `main` while it is closed.
+    pub(crate) async fn half_pushed(&self, path: &str, text: &str) -> Pull {
+        let pull = self.request(&[(path, text), ("README.md", "an honest change\n")]).await;
+        self.edit(&pull, &self.crew.author, json!({ "state": "closed" })).await;
+        let first = self.git(&["rev-parse", &format!("{}^", pull.head)]);
+        self.push_as(&self.crew.writer.token, &format!("{first}:main")).unwrap();
+        self.edit(&pull, &self.crew.author, json!({ "state": "open" })).await;
+        pull
+    }
+
     pub(crate) async fn review(&self, pull: &Pull, who: &Somebody, event: &str, commit: &str) -> Value {
         let path = format!("/repos/{}/pulls/{}/reviews", self.name, pull.number);
         let body = json!({ "event": event, "commit_id": commit, "body": "a review" });

@@ -132,6 +132,19 @@ async fn approvals_are_found_on_the_last_of_many_pages() {
     ops.admitted("deploy-1").await;
 }
 
+#[tokio::test]
+async fn an_approval_that_is_withdrawn_on_the_last_of_many_pages_does_not_count() {
+    let (ops, pull) = requested().await;
+    ops.approve(&pull, &ops.crew.first).await;
+    let comments: Vec<u32> = (0..55).collect();
+    for _ in comments {
+        ops.review(&pull, &ops.crew.outsider, "COMMENT", &pull.head).await;
+    }
+    ops.review(&pull, &ops.crew.first, "REQUEST_CHANGES", &pull.head).await;
+    ops.merge(&pull, "squash").await;
+    ops.refused("deploy-1", "approval_withdrawn", "it asks for changes").await;
+}
+
 /// A configuration in which this user may approve, and not the crew's first approver.
 fn configure_for(ops: &Ops, login: &str, id: i64) {
     let first = &ops.crew.first;

@@ -1,5 +1,6 @@
 //! A server between the dispatcher and the forge that answers wrongly when told.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,12 +32,15 @@ pub(crate) enum Fault {
     NotYet,
     /// Lists hold less than the forge says.
     ShortLists,
+    /// Paths with this end are refused; everything else is answered, and so is git.
+    Refuses(&'static str),
 }
 
 /// The proxy; it ends with the test.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxy {
     fault: Arc<Mutex<Fault>>,
+    faults: Arc<AtomicUsize>,
     pub(crate) url: String,
 }
 
@@ -45,9 +49,15 @@ impl Proxy {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Arc::new(Mutex::new(Fault::None));
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&fault));
+        let this = Self { fault, faults: Arc::default(), url };
+        let router = Router::new().fallback(answer).with_state(this.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { fault, url }
+        this
+    }
+
+    /// How often it said that a merge is not known yet.
+    pub(crate) fn put_off(&self) -> usize {
+        self.faults.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set(&self, fault: Fault) {
@@ -55,8 +65,8 @@ impl Proxy {
     }
 }
 
-async fn answer(State(fault): State<Arc<Mutex<Fault>>>, request: Request) -> Response {
-    let fault = *fault.lock().unwrap();
+async fn answer(State(proxy): State<Proxy>, request: Request) -> Response {
+    let fault = *proxy.fault.lock().unwrap();
     let path = request.uri().path().to_owned();
     match fault {
         Fault::Error500 => {
@@ -65,8 +75,10 @@ async fn answer(State(fault): State<Arc<Mutex<Fault>>>, request: Request) -> Res
         Fault::SignIn => return ([(header::CONTENT_TYPE, "text/html")], "<title>Sign in</title>").into_response(),
         Fault::Slow => tokio::time::sleep(Duration::from_secs(3600)).await,
         Fault::NotYet if path.contains("/commits/") => {
+            proxy.faults.fetch_add(1, Ordering::SeqCst);
             return refusal(StatusCode::NOT_FOUND, "pull request does not exist [id: 0]");
         }
+        Fault::Refuses(end) if path.ends_with(end) => return refusal(StatusCode::FORBIDDEN, "not for you"),
         _ => {}
     }
     let (status, total, body) = forward(request).await;

@@ -2,6 +2,7 @@
 //!
 //! - `world`: a repository on the forge, people, a state directory and the binary.
 //! - `setup`: `ops init`, and the check that its CI file runs. `telling`: statuses and comments. `request`: `request --wait`.
+//! - `doctor`: what is found wrong with the forge, and what a start makes of it.
 //! - `once`: one round tells too. `killed`: the forge is killed and comes back.
 //! - `waking`: with `rush`, how long it takes from a merge to a launch.
 
@@ -22,6 +23,7 @@ mod child;
 #[allow(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 mod testbed;
 
+mod doctor;
 mod killed;
 mod once;
 mod request;

@@ -10,7 +10,6 @@ use super::world::{World, address, hello, says, stop};
 use crate::child::{Running, until};
 
 /// The five ways in which a forge merges.
-#[allow(dead_code, reason = "the bench takes all of them")]
 pub(crate) const STYLES: [&str; 5] = ["merge", "squash", "rebase", "rebase-merge", "fast-forward-only"];
 
 pub(crate) struct Rush {

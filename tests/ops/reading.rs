@@ -291,7 +291,7 @@ async fn what_a_merge_or_a_squash_brought_was_introduced_by_it() {
     let (mirror, head) = fetched(&repo).await;
     let blob = blob_at(&mirror, &head, path).await;
     assert_eq!(mirror.introduced(&head, path, &blob).await.unwrap(), Some(merge.clone()));
-    assert_eq!(mirror.first_parent_changes(&head, path).await.unwrap(), [merge]);
+    assert_eq!(mirror.first_parent_changes(None, &head, path).await.unwrap(), [merge]);
     let draft = blob_at(&mirror, &repo.git(&["rev-parse", "side~1"]).trim().parse().unwrap(), path).await;
     assert_eq!(mirror.introduced(&head, path, &draft).await.unwrap(), None);
 }
@@ -311,7 +311,7 @@ async fn bytes_that_were_reverted_and_came_back_were_introduced_when_they_came_b
     let blob = blob_at(&mirror, &head, path).await;
     assert_eq!(mirror.introduced(&head, path, &blob).await.unwrap(), Some(again.clone()));
     assert_eq!(mirror.introduced(&revert, path, &blob).await.unwrap(), None);
-    assert_eq!(mirror.first_parent_changes(&head, path).await.unwrap(), [first, revert, again]);
+    assert_eq!(mirror.first_parent_changes(None, &head, path).await.unwrap(), [first, revert, again]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::ops_repo::{Key, OpsRepo};
 
 const SIGNERS: &str = "vault/allowed_signers";
 const POLICY: &str = "vault/policy.toml";
+const HIGH: &str = "[tiers]\nrelease = \"high\"\n";
 
 async fn mirror(repo: &OpsRepo) -> Mirror {
     repo.push();
@@ -22,7 +23,7 @@ fn rooted() -> (OpsRepo, Key) {
     let repo = OpsRepo::new();
     let alice = repo.key("alice");
     repo.write(SIGNERS, &alice.line("alice@x"));
-    repo.write(POLICY, "[tiers]\nrelease = \"high\"\n");
+    repo.write(POLICY, HIGH);
     repo.commit("root");
     (repo, alice)
 }
@@ -181,9 +182,31 @@ async fn a_policy_lowered_by_an_unsigned_commit_has_no_effect_and_one_lowered_by
     repo.write(POLICY, "[tiers]\nrelease = \"low\"\n");
     repo.commit("lower it");
     assert_eq!(counting(&repo, TrustedFile::Policy).await, ("[tiers]\nrelease = \"high\"\n".into(), 1));
+    repo.write(POLICY, HIGH);
+    repo.commit("as it was");
     repo.write(POLICY, "[tiers]\nrelease = \"medium\"\n");
     repo.signed_commit("medium will do", &alice);
     assert_eq!(counting(&repo, TrustedFile::Policy).await, ("[tiers]\nrelease = \"medium\"\n".into(), 0));
+}
+
+/// The signer's own diff shows only the line that they add.
+#[tokio::test]
+async fn what_a_signer_adds_to_a_change_that_nobody_signed_does_not_bring_that_into_force() {
+    let (repo, alice) = rooted();
+    let lowered = "[tiers]\nrelease = \"low\"\n";
+    repo.write(POLICY, lowered);
+    repo.commit("lower it");
+    repo.write(POLICY, &format!("{lowered}backup = \"medium\"\n"));
+    let on_top = repo.signed_commit("one for the backup", &alice);
+    assert_eq!(counting(&repo, TrustedFile::Policy).await, (HIGH.into(), 2));
+    let version = Trust::new(mirror(&repo).await, None).trusted_version(&on_top, TrustedFile::Policy).await.unwrap();
+    assert!(is_good(version.ignored[1].signature.as_ref().unwrap(), "alice@x"));
+    repo.write(POLICY, HIGH);
+    repo.signed_commit("as it was", &alice);
+    assert_eq!(counting(&repo, TrustedFile::Policy).await, (HIGH.into(), 0));
+    repo.write(POLICY, &format!("{HIGH}backup = \"medium\"\n"));
+    repo.signed_commit("one for the backup", &alice);
+    assert_eq!(counting(&repo, TrustedFile::Policy).await, (format!("{HIGH}backup = \"medium\"\n"), 0));
 }
 
 #[tokio::test]

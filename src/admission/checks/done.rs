@@ -86,7 +86,13 @@ mod tests {
 
     fn earlier(digit: char, stage: Stage) -> Snapshot {
         Snapshot {
-            earlier: Some(Earlier { blob: blob(digit), since: jiff::Timestamp::UNIX_EPOCH, stage, result: None }),
+            earlier: Some(Earlier {
+                blob: blob(digit),
+                since: jiff::Timestamp::UNIX_EPOCH,
+                head: commit('f'),
+                stage,
+                result: None,
+            }),
             ..good()
         }
     }
@@ -133,6 +139,7 @@ mod tests {
         snapshot.earlier = Some(Earlier {
             blob: blob('3'),
             since: jiff::Timestamp::UNIX_EPOCH,
+            head: commit('f'),
             stage: asked(),
             result: Some(blob('9')),
         });
@@ -140,6 +147,7 @@ mod tests {
         snapshot.earlier = Some(Earlier {
             blob: blob('3'),
             since: jiff::Timestamp::UNIX_EPOCH,
+            head: commit('f'),
             stage: asked(),
             result: Some(blob('8')),
         });

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::asked::{Asked, is_above_low};
 use super::formulas::{self, Answers};
 use super::pull_request::{File, Hit, Look};
@@ -21,6 +19,8 @@ pub(super) struct Approved {
     pub(super) formulas_at: CommitId,
     /// The search for the pull request, where approvals are proven by one.
     hit: Option<Result<Hit, String>>,
+    /// The head of the primary branch in which the action's bytes were seen first.
+    seen: Option<CommitId>,
 }
 
 /// For each action; `None` for those that are low by everybody's word, and for those of unknown origin.
@@ -39,22 +39,25 @@ pub(super) async fn find(
             continue;
         };
         let hit = match look {
-            Some(look) => Some(look.settled(&origin.commit, head, since(one, earlier)).await),
+            Some(look) => {
+                let since = seen(one, earlier).map(|earlier| earlier.since);
+                Some(look.settled(&origin.commit, head, since).await)
+            }
             None => None,
         };
         let (commit, formulas_at) = match &hit {
             Some(Ok(Hit::Request(mapped))) => (mapped.merge().clone(), mapped.merge().clone()),
             _ => (origin.commit.clone(), origin.formulas_at.clone()),
         };
-        found.push(Some(Approved { commit, formulas_at, hit }));
+        let seen = seen(one, earlier).map(|earlier| earlier.head.clone());
+        found.push(Some(Approved { commit, formulas_at, hit, seen }));
     }
     found
 }
 
-/// When the dispatcher first saw these very bytes.
-fn since(one: &Asked, earlier: &BTreeMap<ActionId, Earlier>) -> Option<Timestamp> {
-    let earlier = earlier.get(&one.entry.id()?)?;
-    (earlier.blob == one.entry.blob).then_some(earlier.since)
+/// What the journal knows of these very bytes.
+fn seen<'a>(one: &Asked, earlier: &'a BTreeMap<ActionId, Earlier>) -> Option<&'a Earlier> {
+    earlier.get(&one.entry.id()?).filter(|earlier| earlier.blob == one.entry.blob)
 }
 
 /// The formulas that have to be read, by the commit that has them.
@@ -83,6 +86,7 @@ impl Approved {
             blob: Some(one.entry.blob.clone()),
             commit: origin.commit.clone(),
             parent: origin.parent.clone(),
+            seen: self.seen.clone(),
             beside: beside(one, formula),
         };
         match look.facts(mapped, &file).await {

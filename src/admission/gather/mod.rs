@@ -30,7 +30,7 @@ use self::dependencies::World;
 use self::entries::{local_entry, read_entries};
 use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
-pub use self::ledger::{ApprovedPolicy, Ledger, LedgerError};
+pub use self::ledger::{ApprovedPolicy, Ledger, LedgerError, Sight};
 pub use self::power::Chain;
 use self::power::{Power, Powers};
 use self::pull_request::Look;
@@ -230,7 +230,7 @@ impl Gatherer {
     /// Begins a look at the forge, where approvals are proven there.
     async fn look<'a>(&'a self, scene: &Scene, ledger: &'a dyn Ledger) -> Option<Result<Look<'a>, String>> {
         match &self.requests {
-            Some(requests) => Some(requests.look(scene.now, ledger).await),
+            Some(requests) => Some(requests.look(scene, ledger).await),
             None => None,
         }
     }

@@ -139,8 +139,9 @@ fn words(path: &str, version: &Version) -> Vec<String> {
             None => "nobody was trusted who could have signed it",
             Some(Signature::None) => "it is not signed",
             Some(Signature::Untrusted { .. }) => "it is signed by a key that was not trusted before it",
-            Some(Signature::Bad { .. } | Signature::Unsupported { .. } | Signature::Good { .. }) => {
-                "its signature does not hold"
+            Some(Signature::Bad { .. } | Signature::Unsupported { .. }) => "its signature does not hold",
+            Some(Signature::Good { .. }) => {
+                "it was made on top of a version that nobody trusted has signed; restore the version that counts first"
             }
         };
         format!("the change of {path} in {} has no effect: {why}", ignored.commit.short())

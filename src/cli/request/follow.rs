@@ -3,23 +3,27 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::forge_words;
-use super::stage::{End, Sight};
+use super::stage::{End, Sight, Word};
 use crate::cli::error::{CliError, Kind};
 use crate::cli::explain::in_words;
 use crate::cli::invocation::{Invocation, interruptible};
 use crate::cli::output::{Format, Output};
 use crate::cli::render;
 use crate::cli::view::FiledView;
-use crate::dispatcher::preview::{Preview, PreviewError};
-use crate::forge::{Class, Forge, ForgeError, PullNumber};
+use crate::dispatcher::preview::{Origin, Preview, PreviewError, StandingNow};
+use crate::dispatcher::telling::vouches;
+use crate::forge::{Class, Forge, ForgeError, PullNumber, Status, Told, UserId};
 use crate::support::chain;
-use crate::support::ids::ActionId;
+use crate::support::ids::{ActionId, CommitId};
 
 /// Between two looks.
 const PACE: Duration = Duration::from_secs(1);
+
+/// For how long a result that stands may be without the dispatcher's word: its journal and its status come after it.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// A request that is followed.
 pub(super) struct Follow {
@@ -27,6 +31,8 @@ pub(super) struct Follow {
     pub(super) preview: Preview,
     pub(super) id: ActionId,
     pub(super) number: PullNumber,
+    /// The dispatcher's own user on the forge, `telling.user_id`.
+    pub(super) teller: Option<UserId>,
 }
 
 /// Why a look failed.
@@ -74,8 +80,9 @@ impl Follow {
 
     async fn watch(&self, view: &mut FiledView, output: &mut Output) -> Result<End, CliError> {
         let progress = output.progress("waiting for approval, merge and result");
+        let mut seen = None;
         loop {
-            match self.look().await {
+            match self.look(&mut seen).await {
                 Ok(sight) => {
                     for line in sight.lines() {
                         if !view.events.contains(&line) {
@@ -85,7 +92,11 @@ impl Follow {
                     }
                     if let Some(end) = sight.end() {
                         progress.finish_and_clear();
-                        view.state = sight.result.map(|result| result.state.word().to_owned());
+                        view.state = match &end {
+                            End::Result(state) => Some(state.word().to_owned()),
+                            End::Unvouched => Some("unvouched".to_owned()),
+                            End::GivenUp => None,
+                        };
                         return Ok(end);
                     }
                 }
@@ -98,17 +109,44 @@ impl Follow {
         }
     }
 
-    async fn look(&self) -> Result<Sight, LookError> {
+    /// `seen`: since when a result has been standing there.
+    async fn look(&self, seen: &mut Option<Instant>) -> Result<Sight, LookError> {
         let request = self.forge.request(self.number).await?;
         let reviews = self.forge.reviews(self.number).await?;
-        let mut sight = Sight { request, reviews, run: None, result: None };
+        let mut sight = Sight { request, reviews, run: None, result: None, word: Word::Awaited };
         if let Some(merge) = sight.request.merge_commit_sha.clone().filter(|_| sight.request.merged) {
-            let statuses = self.forge.statuses(&merge).await?;
-            let run = statuses.into_iter().rfind(|status| status.context == "dispatch/run");
-            sight.run = run.map(|status| status.description);
-            sight.result = self.preview.result_now(&self.id).await?;
+            let status = self.status(&merge).await?;
+            if let Some(standing) = self.preview.result_now(&self.id).await? {
+                let since = seen.get_or_insert_with(Instant::now).elapsed();
+                sight.word = self.word(&standing, status.as_ref(), since);
+                sight.result = Some(standing.result);
+            }
+            sight.run = status.map(|status| status.description);
         }
         Ok(sight)
+    }
+
+    /// What the dispatcher's user says of the merge; anybody, where the config does not name that user, and then it proves nothing.
+    async fn status(&self, merge: &CommitId) -> Result<Option<Status>, ForgeError> {
+        let its = |told: &Told| {
+            let by = told.creator.as_ref().map(|user| user.id);
+            told.status.context == "dispatch/run" && (self.teller.is_none() || by == self.teller)
+        };
+        Ok(self.forge.statuses(merge).await?.into_iter().rfind(its).map(|told| told.status))
+    }
+
+    /// Whether the dispatcher vouches for a result that has been standing for so long.
+    fn word(&self, standing: &StandingNow, status: Option<&Status>, since: Duration) -> Word {
+        let told = status.filter(|_| self.teller.is_some());
+        let told = told.is_some_and(|status| vouches(status, &self.id, standing.result.state));
+        match standing.origin {
+            Origin::Ours => Word::Given,
+            Origin::NotKnown | Origin::Foreign if told => Word::Given,
+            // This machine's dispatcher did not make it, and whose word else to wait for the config does not say.
+            Origin::Foreign if self.teller.is_none() => Word::Missing,
+            Origin::NotKnown | Origin::Foreign if since >= GRACE => Word::Missing,
+            Origin::NotKnown | Origin::Foreign => Word::Awaited,
+        }
     }
 }
 

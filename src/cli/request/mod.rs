@@ -25,7 +25,7 @@ use crate::admission::{Forecast, Planned};
 use crate::config::Config;
 use crate::config::types::ApprovalMode;
 use crate::dispatcher::preview::{Place, Preview};
-use crate::forge::{AddedFile, As, Forge, ForgeError, PullRequest};
+use crate::forge::{AddedFile, As, Forge, ForgeError, PullRequest, UserId};
 use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::ids::ActionId;
 
@@ -69,7 +69,8 @@ pub fn run(args: &RequestArgs, invocation: &mut Invocation) -> Result<ExitCode, 
         invocation.output.say("request", &view, |look| render::filed(&view, look))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let follow = follow::Follow { forge, preview, id: draft.id, number: request.number };
+    let teller = config.telling.user_id.map(UserId);
+    let follow = follow::Follow { forge, preview, id: draft.id, number: request.number, teller };
     let within = args.timeout.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
     follow.to_the_end(view, within, invocation)
 }

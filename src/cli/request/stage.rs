@@ -15,6 +15,18 @@ pub(super) struct Sight {
     /// What `dispatch/run` says on the merge commit.
     pub(super) run: Option<String>,
     pub(super) result: Option<ActionResult>,
+    pub(super) word: Word,
+}
+
+/// Whether the dispatcher vouches for the result that stands. Whoever can have something merged can put one there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It does: by its journal, or by the status that its user told.
+    Given,
+    /// Not yet.
+    Awaited,
+    /// It does not.
+    Missing,
 }
 
 /// How a request ended.
@@ -24,6 +36,8 @@ pub(super) enum End {
     GivenUp,
     /// It has a result.
     Result(ResultState),
+    /// A result stands, and nobody says that a run made it.
+    Unvouched,
 }
 
 impl Sight {
@@ -39,11 +53,7 @@ impl Sight {
             lines.push("closed without a merge".to_owned());
         }
         lines.extend(self.run.as_deref().map(|run| one_line(run).into_owned()));
-        if let Some(result) = &self.result {
-            let message =
-                if result.message.is_empty() { String::new() } else { format!(": {}", one_line(&result.message)) };
-            lines.push(format!("{}{message}", result.state.word()));
-        }
+        lines.extend(self.result.as_ref().and_then(|result| result_line(result, self.word)));
         lines
     }
 
@@ -66,10 +76,24 @@ impl Sight {
 
     pub(super) fn end(&self) -> Option<End> {
         match &self.result {
-            Some(result) => Some(End::Result(result.state)),
+            Some(result) if self.word == Word::Given => Some(End::Result(result.state)),
+            Some(_) => (self.word == Word::Missing).then_some(End::Unvouched),
             None if self.request.state != "open" && !self.request.merged => Some(End::GivenUp),
             None => None,
         }
+    }
+}
+
+/// What is to be said of a result, once it is known whose it is.
+fn result_line(result: &ActionResult, word: Word) -> Option<String> {
+    let state = result.state.word();
+    match word {
+        Word::Awaited => None,
+        Word::Missing => Some(format!(
+            "a result stands in the ops repo that says \"{state}\", and no dispatcher vouches for it: `dispatch show` on its machine says whose it is"
+        )),
+        Word::Given if result.message.is_empty() => Some(state.to_owned()),
+        Word::Given => Some(format!("{state}: {}", one_line(&result.message))),
     }
 }
 
@@ -82,6 +106,7 @@ impl End {
     pub(super) fn failure(&self) -> Option<Kind> {
         match self {
             Self::GivenUp => Some(Kind::Rejected),
+            Self::Unvouched => Some(Kind::Failed),
             Self::Result(state) => Kind::of(*state),
         }
     }
@@ -100,7 +125,7 @@ mod tests {
             "base": { "ref": "main", "repo_id": 1 }, "head": { "ref": "x", "repo_id": 1 },
         });
         let (request, reviews) = (serde_json::from_value(request).unwrap(), serde_json::from_value(reviews).unwrap());
-        Sight { request, reviews, run: None, result: None }
+        Sight { request, reviews, run: None, result: None, word: Word::Awaited }
     }
 
     #[test]
@@ -117,6 +142,25 @@ mod tests {
         assert_eq!(sight.lines()[..2], expected[..2]);
         assert!(sight.lines()[2].starts_with("merged by bob as aaaa"), "{:?}", sight.lines());
         assert_eq!(sight.end(), None, "its result is still to come");
+    }
+
+    #[test]
+    fn a_result_is_believed_only_with_the_dispatchers_word() {
+        let result = json!({
+            "id": "a", "exit_code": 0, "timestamp": "2026-01-01T00:00:00Z", "logs": "", "schema": 1, "state": "succeeded",
+            "reason": "succeeded", "message": "", "exit": 0, "action_blob": "", "policies": [], "attempt": 1,
+            "queued_at": null, "started_at": null, "finished_at": null, "dispatcher": { "version": "", "host": "" },
+        });
+        let mut sight = sight("closed", true, json!([]));
+        sight.result = Some(serde_json::from_value(result).unwrap());
+        assert_eq!(sight.end(), None, "it is waited for");
+        assert!(!sight.lines().concat().contains("succeeded"));
+        sight.word = Word::Missing;
+        assert_eq!(sight.end(), Some(End::Unvouched));
+        assert_eq!(End::Unvouched.failure(), Some(Kind::Failed));
+        assert!(sight.lines().concat().contains("no dispatcher vouches for it"));
+        sight.word = Word::Given;
+        assert_eq!(sight.end(), Some(End::Result(ResultState::Succeeded)));
     }
 
     #[test]

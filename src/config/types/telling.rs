@@ -17,11 +17,16 @@ pub struct Telling {
     #[serde(default = "defaults::look_seconds")]
     #[schemars(range(min = 1, max = 86_400))]
     pub look_seconds: u32,
+    /// The forge's number of the user whose token tells. `dispatch request --wait` believes a result that this user's `dispatch/run`
+    /// status names, and where it is not set, none but what the journal of this machine knows.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
+    pub user_id: Option<i64>,
 }
 
 impl Default for Telling {
     fn default() -> Self {
-        Self { statuses: false, comments: false, look_seconds: defaults::look_seconds() }
+        Self { statuses: false, comments: false, look_seconds: defaults::look_seconds(), user_id: None }
     }
 }
 

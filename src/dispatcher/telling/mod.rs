@@ -11,6 +11,8 @@ mod runs;
 mod said;
 mod words;
 
+pub use self::words::vouches;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -151,7 +151,7 @@ impl Teller {
         Ok(mine.map(|comment| (comment.id, comment.body)))
     }
 
-    async fn me(&self) -> Result<UserId, TellError> {
+    pub(super) async fn me(&self) -> Result<UserId, TellError> {
         let asked = self.me.get_or_try_init(|| async { self.forge.me().await.map(|user| user.id) }).await?;
         Ok(*asked)
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use super::{TellError, Teller};
-use crate::forge::{PullNumber, Status};
+use crate::forge::{PullNumber, Status, Told};
 use crate::support::ids::CommitId;
 
 /// How many commits and requests are remembered each.
@@ -77,7 +77,7 @@ impl Teller {
         let known = self.said.lock().await.statuses.get(&key).cloned();
         let known = match known {
             Some(known) => Some(known),
-            None => self.forge.statuses(commit).await?.into_iter().rfind(|one| one.context == status.context),
+            None => self.last(commit, &status.context).await?,
         };
         if known.as_ref() != Some(&status) {
             self.forge.tell_status(commit, &status).await?;
@@ -85,6 +85,15 @@ impl Teller {
         }
         self.said.lock().await.statuses.put(key, status);
         Ok(())
+    }
+
+    /// What we told last of `commit`. Any writer may tell under our context, which is not what we said; where the token does not
+    /// say who we are, it cannot be told apart.
+    async fn last(&self, commit: &CommitId, context: &str) -> Result<Option<Status>, TellError> {
+        let me = self.me().await.ok();
+        let ours = |told: &Told| me.is_none_or(|me| told.creator.as_ref().is_some_and(|user| user.id == me));
+        let told = self.forge.statuses(commit).await?;
+        Ok(told.into_iter().rfind(|told| told.status.context == context && ours(told)).map(|told| told.status))
     }
 }
 

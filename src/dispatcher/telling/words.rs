@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
+use crate::action::result::ResultState;
 use crate::admission::forecast::{Forecast, Planned};
 use crate::forge::{Status, StatusState};
+use crate::support::ids::ActionId;
 use crate::support::status::RunView;
 use crate::support::text::clipped;
 
@@ -40,6 +42,19 @@ pub(super) fn progress(runs: &[RunView]) -> Option<Status> {
     Some(status(RUN, state, &description))
 }
 
+/// Whether `status`, as the dispatcher's user told it, says that `action` ended in `state`. One that counts several actions names
+/// none of them, and says it of none.
+pub fn vouches(status: &Status, action: &ActionId, state: ResultState) -> bool {
+    let said = status.description.strip_prefix(action.as_str()).and_then(|rest| rest.strip_prefix(": "));
+    let ended = said.and_then(|said| said.strip_prefix(&shown(state.word())));
+    status.context == RUN && ended.is_some_and(|rest| rest.is_empty() || rest.starts_with([',', ' ']))
+}
+
+/// A state as people read it.
+fn shown(state: &str) -> String {
+    state.replace('_', " ")
+}
+
 /// From the best to what is not over.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
@@ -64,7 +79,7 @@ pub(super) fn is_over(run: &RunView) -> bool {
 }
 
 fn one(run: &RunView) -> String {
-    let mut words = run.state.replace('_', " ");
+    let mut words = shown(&run.state);
     match (run.exit, &run.reason) {
         (Some(exit), _) if exit != 0 => _ = write!(words, ", exit {exit}"),
         (None, Some(reason)) => _ = write!(words, " ({reason})"),
@@ -85,7 +100,7 @@ fn counted(runs: &[RunView]) -> String {
             None => counts.push((&run.state, 1)),
         }
     }
-    let each = counts.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " ")));
+    let each = counts.iter().map(|(state, count)| format!("{count} {}", shown(state)));
     each.collect::<Vec<_>>().join(", ")
 }
 
@@ -192,6 +207,19 @@ mod tests {
         let many = [run("a", "succeeded"), run("b", "running"), run("c", "succeeded")];
         assert_eq!(told(&many), Some((StatusState::Pending, "3 actions: 2 succeeded, 1 running".to_owned())));
         assert_eq!(told(&[run("a", "lost")]).unwrap().0, StatusState::Error);
+    }
+
+    #[test]
+    fn only_a_status_that_names_the_action_and_its_end_vouches_for_it() {
+        let vouched = |runs: &[RunView], state| vouches(&progress(runs).unwrap(), &"a".parse().unwrap(), state);
+        assert!(vouched(&[run("a", "succeeded")], ResultState::Succeeded));
+        assert!(vouched(&[RunView { exit: Some(3), ..run("a", "failed") }], ResultState::Failed));
+        assert!(vouched(&[run("a", "timed_out")], ResultState::TimedOut));
+        assert!(vouched(&[RunView { attempt: 2, ..run("a", "succeeded") }], ResultState::Succeeded));
+        assert!(!vouched(&[run("a", "running")], ResultState::Succeeded));
+        assert!(!vouched(&[run("a", "failed")], ResultState::Succeeded));
+        assert!(!vouched(&[run("b", "succeeded")], ResultState::Succeeded));
+        assert!(!vouched(&[run("a", "succeeded"), run("b", "succeeded")], ResultState::Succeeded), "it names neither");
     }
 
     #[test]

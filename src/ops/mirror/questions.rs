@@ -76,10 +76,15 @@ impl Mirror {
         history::introduced(&self.0.git, head, path, blob).await
     }
 
-    /// The first-parent commits that changed `path`, oldest first.
-    pub async fn first_parent_changes(&self, head: &CommitId, path: &str) -> Result<Vec<CommitId>, OpsError> {
+    /// The first-parent commits behind `from` (none: from the beginning) up to `to` that changed `path`, oldest first.
+    pub async fn first_parent_changes(
+        &self,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        path: &str,
+    ) -> Result<Vec<CommitId>, OpsError> {
         objects::check_path(path)?;
-        let steps = history::steps(&self.0.git, None, head, &[path]).await?;
+        let steps = history::steps(&self.0.git, from, to, &[path]).await?;
         Ok(steps.into_iter().map(|step| step.commit).collect())
     }
 

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
 
 use super::reader::Reader;
 use super::{Journal, JournalError, StandingResult, read};
-use crate::admission::gather::{ApprovedPolicy, Ledger, LedgerError};
+use crate::admission::gather::{ApprovedPolicy, Ledger, LedgerError, Sight};
 use crate::admission::snapshot::{Earlier, Stage};
 use crate::run::record::Run;
 use crate::run::state::State;
@@ -15,6 +16,16 @@ use crate::support::ids::{ActionId, CommitId};
 
 /// The kind of event that keeps an approval of the policy.
 const POLICY_APPROVED: &str = "policy_approved";
+/// The kind of event that keeps when changes of the policy were first seen.
+const POLICY_SEEN: &str = "policy_seen";
+
+/// Changes of the policy that were seen for the first time.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seen {
+    changes: Vec<CommitId>,
+    #[serde(flatten)]
+    sight: Sight,
+}
 
 #[async_trait]
 impl Ledger for Journal {
@@ -32,6 +43,18 @@ impl Ledger for Journal {
         let data = serde_json::to_value(approved).map_err(|error| LedgerError(Box::new(error)))?;
         self.note(POLICY_APPROVED, data).await.map_err(failed)
     }
+
+    async fn policy_seen(&self, changes: &[CommitId], now: &Sight) -> Result<BTreeMap<CommitId, Sight>, LedgerError> {
+        let mut sights = self.call(policy_sights).await.map_err(failed)?;
+        let new: Vec<CommitId> = changes.iter().filter(|change| !sights.contains_key(*change)).cloned().collect();
+        if !new.is_empty() {
+            sights.extend(new.iter().map(|change| (change.clone(), now.clone())));
+            let seen = Seen { changes: new, sight: now.clone() };
+            let data = serde_json::to_value(seen).map_err(|error| LedgerError(Box::new(error)))?;
+            self.note(POLICY_SEEN, data).await.map_err(failed)?;
+        }
+        Ok(sights)
+    }
 }
 
 #[async_trait]
@@ -46,6 +69,10 @@ impl Ledger for Reader {
 
     async fn keep_policy(&self, _: &ApprovedPolicy) -> Result<(), LedgerError> {
         Ok(())
+    }
+
+    async fn policy_seen(&self, _: &[CommitId], _: &Sight) -> Result<BTreeMap<CommitId, Sight>, LedgerError> {
+        Ok(self.ask(policy_sights).map_err(failed)?.unwrap_or_default())
     }
 }
 
@@ -70,6 +97,18 @@ fn approved_policy(connection: &Connection, commit: &CommitId) -> Result<Option<
     Ok(kept.rfind(|approved| approved.commit == *commit))
 }
 
+/// The first sight of each change.
+fn policy_sights(connection: &Connection) -> Result<BTreeMap<CommitId, Sight>, JournalError> {
+    let kept = read::notes(connection, POLICY_SEEN)?;
+    let mut sights = BTreeMap::new();
+    for seen in kept.iter().filter_map(|data| serde_json::from_str::<Seen>(data).ok()) {
+        for change in seen.changes {
+            sights.entry(change).or_insert_with(|| seen.sight.clone());
+        }
+    }
+    Ok(sights)
+}
+
 fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {
     let request = run.request.as_ref()?;
     // A result of ours stands only where some attempt was published and not kept aside.
@@ -77,6 +116,7 @@ fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {
     Some(Earlier {
         blob: request.blob.clone(),
         since: run.seen_at,
+        head: request.head.clone(),
         stage: stage(run),
         result: standing.filter(|_| ours).map(|result| result.blob),
     })

@@ -21,9 +21,14 @@ pub(in crate::admission::gather) struct File {
     pub(in crate::admission::gather) commit: CommitId,
     /// That commit's first parent.
     pub(in crate::admission::gather) parent: Option<CommitId>,
+    /// The head of the primary branch in which this dispatcher saw them first; `None`: it has not yet.
+    pub(in crate::admission::gather) seen: Option<CommitId>,
     /// What belongs to it, by path: looked at together with it.
     pub(in crate::admission::gather) beside: Vec<String>,
 }
+
+/// What the forge calls it that a request was opened again.
+const REOPENED: &str = "reopen";
 
 /// By path: the plain file that stands there.
 type Tree = BTreeMap<String, Option<BlobId>>;
@@ -43,7 +48,7 @@ impl Look<'_> {
         let number = request.number;
         let head = self.head(number).await?;
         let details = self.details(number).await?;
-        let span = self.span(&head, &details, file).await?;
+        let span = self.span(&head, merge, &details, file).await?;
         let fork = match &span.before {
             Some(before) => self.requests.mirror.merge_base(&head, before).await.map_err(unread)?,
             None => None,
@@ -59,10 +64,12 @@ impl Look<'_> {
             reviews.push(reviewed);
         }
         let people = self.people(number, &span, &details.commits).await?;
-        let at_fork = match &fork {
-            Some(fork) => self.tree(fork, std::slice::from_ref(&file.path)).await?.remove(&file.path).flatten(),
-            None => None,
+        let mut at_fork = match &fork {
+            Some(fork) => self.tree(fork, &paths).await?,
+            None => Tree::new(),
         };
+        let same = bundle.iter().filter(|(path, blob)| blob.is_some() && at_fork.get(*path) == Some(*blob));
+        let untouched = same.map(|(path, _)| path.clone()).collect();
         Ok(Request {
             number,
             author: request.user.clone(),
@@ -80,10 +87,12 @@ impl Look<'_> {
                 blob: file.blob.clone(),
                 commit: file.commit.clone(),
                 own: span.own,
-                fork: fork.map(|fork| (fork, at_fork)),
+                seen_before: self.seen_before(merge, file.seen.as_ref()).await?,
+                fork: fork.map(|fork| (fork, at_fork.remove(&file.path).flatten())),
             },
             head,
             bundle,
+            untouched,
             people,
             reviews,
             passed_over: mapped.passed_over.clone(),
@@ -106,28 +115,46 @@ impl Look<'_> {
 
     /// Whose commit brought the file, and where the primary branch stood before the request.
     ///
-    /// A squash or a rebase makes new commits, so that the one that brought the file is not in the history of the request's
-    /// head. Where it is, it is either the request's own (fast forward) or its branch took it over.
-    async fn span<'b>(&self, head: &'b CommitId, details: &'b Details, file: &File) -> Result<Span<'b>, String> {
+    /// A squash, a rebase or a merge makes new commits, so that the one that brought the file is not in the history of the
+    /// request's head. Where it is, the primary branch was moved forward to that head, or the request's branch took it over.
+    async fn span<'b>(
+        &self,
+        head: &'b CommitId,
+        merge: &CommitId,
+        details: &'b Details,
+        file: &File,
+    ) -> Result<Span<'b>, String> {
         let listed: BTreeSet<&CommitId> = details.commits.iter().map(|commit| &commit.sha).collect();
         let mirror = &self.requests.mirror;
         let inside = mirror.is_ancestor(&file.commit, head).await.map_err(unread)?;
-        if !inside || !listed.contains(&file.commit) {
-            let own = if inside { Ownership::Elsewhere } else { Ownership::Request };
-            return Ok(Span { head, listed, own, before: file.parent.clone() });
-        }
         let mut before = file.parent.clone();
+        if !inside {
+            return Ok(Span { head, listed, own: Ownership::Request, before });
+        }
+        if head != merge || !listed.contains(&file.commit) {
+            return Ok(Span { head, listed, own: Ownership::Elsewhere, before });
+        }
         while let Some(commit) = before.as_ref().filter(|commit| listed.contains(*commit)) {
             before = mirror.commit(commit).await.map_err(unread)?.parents.first().cloned();
         }
-        Ok(Span { head, listed, own: Ownership::Request, before })
+        Ok(Span { head, listed, own: forwarded(details), before })
+    }
+
+    /// The head in which a file was `seen` first, where `merge` was not in it. A head that a rewritten history has left behind says
+    /// nothing of the line that stands now.
+    async fn seen_before(&self, merge: &CommitId, seen: Option<&CommitId>) -> Result<Option<CommitId>, String> {
+        let Some(seen) = seen else { return Ok(None) };
+        let mirror = &self.requests.mirror;
+        let before = !mirror.is_ancestor(merge, seen).await.map_err(unread)?
+            && mirror.continues(seen, &self.head).await.map_err(unread)?;
+        Ok(before.then(|| seen.clone()))
     }
 
     /// Whoever wrote or committed a part of the request: the users by the forge's list, which must hold every commit that git
     /// knows of, and the e-mails by the commits themselves.
     async fn people(&self, number: PullNumber, span: &Span<'_>, commits: &[RequestCommit]) -> Result<People, String> {
         // Its branch took commits of the primary branch over, which are nobody's here; it is refused for that, whoever approved.
-        if span.own == Ownership::Elsewhere {
+        if span.own != Ownership::Request {
             return Ok(People::default());
         }
         let written = self.requests.mirror.written(span.before.as_ref(), span.head).await.map_err(unread)?;
@@ -202,4 +229,12 @@ impl Look<'_> {
         }
         Ok(if commit == head { Standing::Head { differs } } else { Standing::Earlier { differs } })
     }
+}
+
+/// Whose the commits of a request are that was merged by moving the primary branch to its head: its own, by the forge's list. The
+/// forge counts that list from where the request forked off, and (seen with Gitea 1.25) does not find that place anew when the
+/// request is closed and opened again through the API: what was pushed to the primary branch in between stands in it too.
+fn forwarded(details: &Details) -> Ownership {
+    let reopened = details.happenings.iter().any(|one| one.kind == REOPENED);
+    if reopened { Ownership::Untold } else { Ownership::Request }
 }

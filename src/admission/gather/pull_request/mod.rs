@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 pub(super) use self::facts::File;
 use self::policy::Judged;
 pub(super) use self::search::Hit;
-use super::Ledger;
+use super::{Ledger, Scene};
 use crate::admission::request::ByHand;
 use crate::admission::rules::RequestRules;
 use crate::config::Config;
@@ -77,6 +77,8 @@ pub(super) struct Look<'a> {
     requests: &'a Requests,
     repository: RepositoryId,
     by_hand: ByHand,
+    /// The commit that is looked at.
+    head: CommitId,
     now: Timestamp,
     ledger: &'a dyn Ledger,
     answers: Mutex<Answers>,
@@ -114,7 +116,7 @@ impl Requests {
     }
 
     /// Begins a look: the forge must be there, and be the one that is meant.
-    pub(super) async fn look<'a>(&'a self, now: Timestamp, ledger: &'a dyn Ledger) -> Result<Look<'a>, String> {
+    pub(super) async fn look<'a>(&'a self, scene: &Scene, ledger: &'a dyn Ledger) -> Result<Look<'a>, String> {
         let here = self.forge.repository().await.map_err(unread)?;
         let mut known = self.known.lock().await;
         let pinned = *known.repository.get_or_insert(here.id);
@@ -130,7 +132,8 @@ impl Requests {
         }
         let off = here.allow_manual_merge == Some(false) && here.autodetect_manual_merge != Some(true);
         let by_hand = if off { ByHand::Off } else { ByHand::Possible };
-        Ok(Look { requests: self, repository: here.id, by_hand, now, ledger, answers: Mutex::default() })
+        let (head, now) = (scene.head.clone(), scene.now);
+        Ok(Look { requests: self, repository: here.id, by_hand, head, now, ledger, answers: Mutex::default() })
     }
 }
 

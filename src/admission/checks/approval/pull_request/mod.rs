@@ -10,7 +10,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Approval, Given, How, Merged, RULE};
 use crate::action::Tier;
@@ -20,6 +20,7 @@ use crate::admission::reading::Reading;
 use crate::admission::request::{Request, Search};
 use crate::admission::rules::{RequestRules, Rules};
 use crate::admission::snapshot::{Arrived, Snapshot, Source};
+use crate::support::clock::rfc3339_seconds;
 
 pub(in crate::admission) use approvals::Terms;
 
@@ -69,9 +70,28 @@ pub(super) fn judge(
     let evidence = weighed.evidence.into_iter().chain(bundle_words(request, reading));
     let (check, approval) = match weighed.outcome {
         Ok(given) => (passed(tier, request, &given), Some(approval(request, given))),
-        Err(finding) => (refused(finding), None),
+        Err(finding) => (refused(for_now(finding, request, snapshot, &rules.requests)), None),
     };
     (check.because(evidence), approval)
+}
+
+/// A refusal that may rest on the wrong request: where the forge does not name the one that left this commit yet, a later one was
+/// found in its place.
+fn for_now(finding: Finding, request: &Request, snapshot: &Snapshot, rules: &RequestRules) -> Finding {
+    let seen = snapshot.earlier.as_ref().filter(|earlier| earlier.blob == snapshot.entry.blob);
+    let seen = seen.map_or(snapshot.now, |earlier| earlier.since);
+    let wait = SignedDuration::try_from(rules.wait).unwrap_or(SignedDuration::MAX);
+    let end = seen.checked_add(wait).ok().filter(|end| snapshot.now < *end);
+    match (finding, end) {
+        (Finding::Refused { words, .. }, Some(end)) if request.merge.commit != request.brought.commit => {
+            let commit = request.brought.commit.short();
+            let at = rfc3339_seconds(end);
+            let words =
+                format!("{words}; unless the forge names another pull request for {commit} by {at}, it is rejected");
+            Finding::Open { words, until: Some(end) }
+        }
+        (finding, _) => finding,
+    }
 }
 
 fn not_found(search: &Search, arrived: &Arrived, snapshot: &Snapshot, rules: &RequestRules) -> Check {
@@ -124,19 +144,22 @@ fn bundle_is_of_merge(request: &Request, reading: &Reading) -> bool {
     }
 }
 
-fn bundle_words(request: &Request, reading: &Reading) -> Option<String> {
-    Some(match &reading.formula.as_ref().ok()?.bundle.source {
-        Source::Ops { .. } => {
-            let blobs =
-                request.bundle.iter().filter_map(|(path, blob)| Some(format!("{path} = {}", blob.as_ref()?.short())));
-            format!(
-                "what runs is the tree of {}: {}",
-                request.merge.commit.short(),
-                blobs.collect::<Vec<_>>().join(", ")
-            )
-        }
-        elsewhere => {
-            format!("the formula comes from {elsewhere}, which no review covers; it is pinned by its hash")
-        }
-    })
+fn bundle_words(request: &Request, reading: &Reading) -> Vec<String> {
+    let Ok(formula) = &reading.formula else { return Vec::new() };
+    let Source::Ops { .. } = &formula.bundle.source else {
+        let elsewhere = &formula.bundle.source;
+        return vec![format!("the formula comes from {elsewhere}, which no review covers; it is pinned by its hash")];
+    };
+    let blobs = request.bundle.iter().filter_map(|(path, blob)| Some(format!("{path} = {}", blob.as_ref()?.short())));
+    let blobs = blobs.collect::<Vec<_>>().join(", ");
+    let mut words = vec![format!("what runs is the tree of {}: {blobs}", request.merge.commit.short())];
+    if !request.untouched.is_empty() {
+        let untouched: Vec<&str> = request.untouched.iter().map(String::as_str).collect();
+        words.push(format!(
+            "as the primary branch had it, and so in no diff of pull request {}: {}",
+            request.number,
+            untouched.join(", ")
+        ));
+    }
+    words
 }

@@ -4,9 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
 use crate::action::reason::Reason;
-use crate::admission::request::{Nothing, Ownership, Request};
+use crate::admission::request::{Brought, Nothing, Ownership, Request};
 use crate::admission::rules::RequestRules;
 use crate::admission::snapshot::Arrived;
+use crate::forge::PullNumber;
 use crate::support::clock::rfc3339_seconds;
 
 const AGAIN: &str = "file it under a new id, in a pull request of its own";
@@ -54,12 +55,7 @@ pub(super) fn holds(request: &Request) -> Result<(), Finding> {
             request.merge.commit.short()
         ));
     }
-    if brought.own == Ownership::Elsewhere {
-        return not_its_own(format!(
-            "{} stood on the primary branch before pull request {number} was merged: its branch took it over from there",
-            brought.path
-        ));
-    }
+    its_own(brought, number).or_else(not_its_own)?;
     match &brought.fork {
         None => not_its_own(format!("pull request {number} and the primary branch have no history in common")),
         Some((fork, blob)) if *blob == brought.blob => not_its_own(format!(
@@ -68,6 +64,26 @@ pub(super) fn holds(request: &Request) -> Result<(), Finding> {
             fork.short()
         )),
         Some(_) => Ok(()),
+    }
+}
+
+/// Whether the request's own commits, or its merge, brought the bytes; where not, why.
+fn its_own(brought: &Brought, number: PullNumber) -> Result<(), String> {
+    let path = &brought.path;
+    if let Some(head) = &brought.seen_before {
+        let head = head.short();
+        return Err(format!(
+            "{path} was seen on the primary branch in {head}, before pull request {number} was merged into it"
+        ));
+    }
+    match brought.own {
+        Ownership::Request => Ok(()),
+        Ownership::Elsewhere => Err(format!(
+            "{path} stood on the primary branch before pull request {number} was merged: its branch took it over from there"
+        )),
+        Ownership::Untold => Err(format!(
+            "pull request {number} was closed and opened again, and merged without a commit of its own: {path} may have              come to the primary branch in between"
+        )),
     }
 }
 

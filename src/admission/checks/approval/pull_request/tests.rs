@@ -1,6 +1,6 @@
 //! A request in which everything holds; each test spoils one thing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -51,9 +51,11 @@ fn merged() -> Request {
             blob: Some(blob('3')),
             commit: commit('a'),
             own: Ownership::Request,
+            seen_before: None,
             fork: Some((commit('b'), None)),
         },
         bundle: BTreeMap::from([(path, Some(blob('3')))]),
+        untouched: BTreeSet::new(),
         people: People { users: [UserId(2)].into(), emails: ["bob@example.com".to_owned()].into() },
         reviews: vec![approval_of(1, "alice", 1)],
         passed_over: Vec::new(),
@@ -278,4 +280,41 @@ fn without_approvers_in_the_config_nobody_can_approve() {
         "{}",
         check.message
     );
+}
+
+#[test]
+fn bytes_that_were_seen_before_the_merge_were_not_brought_by_it() {
+    assert_eq!(of(|request| request.brought.seen_before = Some(commit('c'))), "fail (bytes_not_of_request)");
+    assert_eq!(
+        words(|request| request.brought.seen_before = Some(commit('c'))),
+        "vault/actions/rotate-keys.toml was seen on the primary branch in cccccccccc, before pull request #7 was merged into it"
+    );
+    assert_eq!(of(|request| request.brought.own = Ownership::Untold), "fail (bytes_not_of_request)");
+}
+
+#[test]
+fn what_no_diff_of_the_request_shows_is_said() {
+    let untouched = snapshot(|request| request.untouched = BTreeSet::from(["formulas/rotate.sh".to_owned()]));
+    let evidence = check(&untouched, &forge_rules(), 5).evidence.join("\n");
+    let words = "as the primary branch had it, and so in no diff of pull request #7: formulas/rotate.sh";
+    assert!(evidence.contains(words), "{evidence}");
+}
+
+/// The forge names the later of two merges first.
+#[test]
+fn a_request_that_did_not_leave_the_commit_itself_rejects_nothing_while_another_may_still_be_named() {
+    let later = |since: i64| {
+        let mut snapshot = snapshot(|request| {
+            request.merge.commit = commit('9');
+            request.reviews.clear();
+        });
+        snapshot.formula_at_arrival = formula(commit('9'), "echo newer");
+        let since = snapshot.now - SignedDuration::from_secs(since);
+        let (blob, stage) = (snapshot.entry.blob.clone(), crate::admission::snapshot::Stage::Seen);
+        snapshot.earlier =
+            Some(crate::admission::snapshot::Earlier { blob, since, head: commit('9'), stage, result: None });
+        outcome(&snapshot, &forge_rules(), 5)
+    };
+    assert!(later(59).starts_with("wait (evidence_unavailable"), "{}", later(59));
+    assert_eq!(later(60), "fail (not_enough_approvals)");
 }
