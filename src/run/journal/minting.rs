@@ -65,7 +65,7 @@ fn unrecorded(connection: &Connection) -> Result<Vec<String>, JournalError> {
     let read = || -> rusqlite::Result<Vec<String>> {
         let mut statement = connection.prepare("SELECT key FROM meta WHERE key LIKE ?1 ORDER BY key")?;
         let keys = statement.query_map([format!("{PREFIX}%")], |row| row.get::<_, String>(0))?;
-        keys.map(|key| key.map(|key| key.trim_start_matches(PREFIX).to_owned())).collect()
+        keys.map(|key| key.map(|key| key.strip_prefix(PREFIX).unwrap_or(&key).to_owned())).collect()
     };
     read().map_err(failed)
 }
