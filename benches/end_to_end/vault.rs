@@ -1,5 +1,5 @@
-//! What a grant from Vault adds to a launch, and how many can be made at once: against the testbed's server, where one is up
-//! (`tests/testbed/up`); without it there are no rows.
+//! What a grant from Vault adds to a launch, in the dispatcher and in the runner, and how many can be made at once: against the
+//! testbed's server, where one is up (`tests/testbed/up`); without it there are no rows.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::Effort;
+use crate::pickup::{at, between, first_line};
+use crate::repo::action;
 use crate::table::{Goal, Row};
+use crate::world::{Setup, World};
 
 /// Granted in every scenario with Vault.
 pub(crate) const SECRET: &str = "DISPATCH_BENCH_TOKEN";
@@ -26,8 +29,8 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     let Some((address, root)) = server() else { return Vec::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    runtime.block_on(async {
-        let settings = prepare(folder.path(), &address, &root).await;
+    let settings = runtime.block_on(prepare(folder.path(), &address, &root));
+    let mut rows = runtime.block_on(async {
         let provider = Arc::new(VaultProvider::open(&settings).unwrap());
         let mut each = Vec::new();
         for _ in 0..effort.of(20, 200) {
@@ -41,7 +44,43 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
             Row::new("a grant from Vault, minted and proven", "ms", Goal::None, each),
             Row::new("grants from Vault, 16 at once", "/s", Goal::None, rates),
         ]
-    })
+    });
+    rows.extend(launches(effort, &settings));
+    rows
+}
+
+/// From the verdict to the formula's first line: the grant, and in the runner opening it and reading what is in it, are in between.
+fn launches(effort: Effort, settings: &Configured) -> [Row; 3] {
+    let vault = format!(
+        "[secrets]\nallow = [\"{SECRET}\"]\n[secrets.vault]\naddress = \"{}\"\ntoken_file = \"{}\"\n",
+        settings.address,
+        settings.token_file.as_ref().unwrap().display()
+    );
+    let secret = format!("[\"{SECRET}\"]");
+    let of = |what: &str, config: &str, secrets: &str| {
+        let taken = first_lines(effort.of(6, 20), config, secrets);
+        Row::new(format!("admitted → the formula's first line, {what}"), "ms", Goal::None, taken)
+    };
+    [
+        of("without a grant", "", "[]"),
+        of("with Vault, no secret (the fence alone)", &vault, "[]"),
+        of("with Vault, one secret", &vault, &secret),
+    ]
+}
+
+fn first_lines(count: u32, config: &str, secrets: &str) -> Vec<f64> {
+    let world = World::new();
+    let mut service = world.serve(Setup::default(), config);
+    service.wait_looked();
+    (0..count)
+        .map(|number| {
+            let id = format!("act-{number}");
+            world.repo.land(&[action(&id, "tell", secrets)]);
+            service.wait_published(number + 1);
+            let result = world.repo.show(&format!("vault/actions/{id}.result.json"));
+            between(at(&service.events(&format!("{id}@")), "admit"), first_line(&result))
+        })
+        .collect()
 }
 
 /// The address of the testbed's server and its root token.

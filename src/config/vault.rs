@@ -92,6 +92,14 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
     if let Some(identity) = &vault.workload_identity {
         workload_identity(identity, vault, config, draft);
     }
+    let (token, wrapping) = (vault.token_ttl_seconds, vault.wrap_ttl_seconds);
+    if token < wrapping {
+        let wrong = Wrong::new(format!(
+            "a grant's token would be dead after {token} s, and its run may open it as late as {wrapping} s after it was made"
+        ));
+        let help = "make `token_ttl_seconds` longer than `wrap_ttl_seconds`, by the longest time that a run takes to read its secrets";
+        draft.complain("secrets.vault.token_ttl_seconds", Error, wrong.help(help));
+    }
     for (key, text) in [("mount", &vault.mount), ("role", &vault.role), ("field", &vault.field)] {
         if !is_plain(text) {
             let wrong =

@@ -24,7 +24,7 @@ pub fn secrets(config: &Config) -> Result<Arc<dyn SecretProvider>, StartError> {
             Err(wrong(words.to_owned(), "keep one of them"))
         }
         (Some(settings), None) => match VaultProvider::open(settings) {
-            Ok(provider) => Ok(Arc::new(provider)),
+            Ok(provider) => Ok(Arc::new(provider.granting(&config.secrets.allow))),
             Err(GrantError::Misconfigured { detail, fix }) => Err(wrong(detail, &fix)),
             Err(error) => Err(wrong(error.to_string(), "correct [secrets.vault]")),
         },

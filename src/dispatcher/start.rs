@@ -128,6 +128,9 @@ impl Dispatcher {
             format!("process {} on {} since {}", std::process::id(), surroundings.host, rfc3339_seconds(since));
         let lock = StateLock::take(state_dir, &holder)?;
         let journal = open_journal(&state_dir.join(JOURNAL), &surroundings.clock).await?;
+        for run in journal.count_unrecorded().await? {
+            tracing::error!(run, "a token may have been minted for it that nobody holds; it ends by itself");
+        }
         let mirror = Mirror::open(&config.ops, state_dir).await?;
         let troubles = Troubles::default();
         let teller = teller(config, &surroundings, &journal, &mirror, &troubles);

@@ -4,7 +4,10 @@
 //! - `world`: an ops repo, a config and the binary, with a Vault that was set up by `dispatch policies apply`.
 //! - `search` and `unpack` (with the tests of grants in Nomad): a value in every encoding, also in what is packed.
 //! - `policies`: what the server refuses the dispatcher; drift. `runs`: whole runs. `troubles`: a thief, and a Vault that fails.
+//! - `roles`: the roles of the dispatcher's logins. `refused`: what keeps a dispatcher from starting.
+//! - `unrecorded`: grants that no journal holds. `lasting`: what fails until a person is called.
 //! - `identities`: what stands there besides where runs take their grants by their own identity.
+//! - `calls`: each call of the dispatcher, spoilt in each way. `namespace`: what goes along with each.
 //! - `weather`: answers that are lost, doubled or late. `clocks`: clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
@@ -17,6 +20,7 @@
     reason = "a test that cannot go on says so and stops"
 )]
 
+mod calls;
 #[path = "../faults/child.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod child;
@@ -25,11 +29,15 @@ mod clocks;
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod fault_proxy;
 mod identities;
+mod lasting;
 mod login;
+mod namespace;
 #[path = "../common/ops_repo.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod ops_repo;
 mod policies;
+mod refused;
+mod roles;
 mod runs;
 #[path = "../nomad_grants/search.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
@@ -41,5 +49,6 @@ mod troubles;
 #[path = "../nomad_grants/unpack.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod unpack;
+mod unrecorded;
 mod weather;
 mod world;

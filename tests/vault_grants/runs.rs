@@ -71,6 +71,26 @@ fn no_canary_below(path: &Path) {
 }
 
 #[test]
+fn at_the_finest_log_level_no_value_and_no_token_is_told() {
+    let world = World::new();
+    world.put_all();
+    world.action("none", "show", &[]);
+    world.action("two", "show", &["A", "B"]);
+    world.publish();
+    let once = world.call("once", &[("DISPATCH_LOG", "trace")]);
+    for id in ["none", "two"] {
+        assert_eq!(world.result(id).unwrap_or_else(|| panic!("{}", once.said))["state"], "succeeded", "{id}");
+    }
+    assert!(once.said.contains("TRACE"), "it was on: {}", once.said);
+    no_canary_below(&world.path("state"));
+    no_canary_below(&world.path("once.log"));
+    let own = fs::read_to_string(world.path("token")).unwrap();
+    for token in [own.trim(), "hvs."] {
+        assert!(!once.said.contains(token), "a token of Vault stands in the log");
+    }
+}
+
+#[test]
 fn while_a_run_goes_on_no_process_shows_its_values_or_its_token() {
     let world = World::new();
     world.put_all();
@@ -159,6 +179,7 @@ fn a_grant_that_was_journalled_before_a_kill_is_dead_after_the_restart() {
         let result = world.result("cut").unwrap_or_else(|| panic!("{point}: {}", again.said));
         assert_eq!(result["state"], "succeeded", "{point}: {result}");
         world.wait_until_revoked("cut@1");
+        assert_eq!(world.alarms("grant_unanswered"), 0, "{point}: the journal holds it");
         world.verify_journal();
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dispatch::grant::{Ask, SecretProvider as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::child::until;
 use crate::fault_proxy::{Fault, FaultProxy};
@@ -28,19 +28,6 @@ fn behind_a_proxy() -> (World, FaultProxy) {
     (world, proxy)
 }
 
-/// Every token of the runs of this world that the server still has, by the run that it was minted for.
-fn living_tokens(world: &World) -> Vec<String> {
-    let all = world.vault.must("GET", "/v1/auth/token/accessors?list=true", None);
-    let look = |accessor: &Value| {
-        let asked = json!({ "accessor": accessor });
-        world.vault.ask("POST", "/v1/auth/token/lookup-accessor", Some(&asked)).json()["data"].clone()
-    };
-    let ours = format!("runner-{}", world.secret("A").to_lowercase());
-    let found = all["data"]["keys"].as_array().unwrap().iter().map(look);
-    let found = found.filter(|token| token["policies"].as_array().is_some_and(|all| all.contains(&json!(ours))));
-    found.map(|token| token["meta"]["run"].as_str().unwrap().to_owned()).collect()
-}
-
 #[tokio::test]
 async fn a_token_that_cannot_do_what_it_was_minted_for_is_taken_back_at_once() {
     let world = World::new();
@@ -51,7 +38,7 @@ async fn a_token_that_cannot_do_what_it_was_minted_for_is_taken_back_at_once() {
     let ask = Ask { run: &run, secrets: &secrets, life: Duration::from_secs(60) };
     let refused = world.provider(&world.vault.address).mint(ask).await.unwrap_err().to_string();
     assert!(refused.contains("is deny"), "it was minted and looked at: {refused}");
-    assert_eq!(living_tokens(&world), [""; 0]);
+    assert_eq!(world.living_tokens("A"), [""; 0]);
 }
 
 #[test]
@@ -83,7 +70,7 @@ fn tokens_that_nobody_holds_are_counted_and_dead_when_their_time_is_over() {
     assert_eq!((proxy.fired(), world.alarms("grant_unanswered")), (5, 4));
     assert_eq!(world.seen("many"), ["A"]);
     world.wait_until_revoked("many@1");
-    until("the tokens of nobody to be dead", || living_tokens(&world).is_empty().then_some(()));
+    until("the tokens of nobody to be dead", || world.living_tokens("A").is_empty().then_some(()));
 }
 
 #[test]

@@ -247,6 +247,19 @@ impl World {
         });
     }
 
+    /// Every token of a run that may read this secret and that the server still has, by the run that it was minted for.
+    pub(crate) fn living_tokens(&self, name: &str) -> Vec<String> {
+        let all = self.vault.must("GET", "/v1/auth/token/accessors?list=true", None);
+        let look = |accessor: &Value| {
+            let asked = json!({ "accessor": accessor });
+            self.vault.ask("POST", "/v1/auth/token/lookup-accessor", Some(&asked)).json()["data"].clone()
+        };
+        let ours = format!("runner-{}", self.secret(name).to_lowercase());
+        let found = all["data"]["keys"].as_array().unwrap().iter().map(look);
+        let found = found.filter(|token| token["policies"].as_array().is_some_and(|all| all.contains(&json!(ours))));
+        found.map(|token| token["meta"]["run"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The lines of Vault's audit log about answers to requests for `path`.
     pub(crate) fn audited(&self, path: &str) -> Vec<Value> {
         let text = fs::read_to_string(&self.audit).unwrap();

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::roles::{Fields, Roles, differing};
-use super::{Policy, Site, Wanted, hcl, identity};
+use super::roles::{Fields, Purpose, Roles, differing};
+use super::{Policy, Site, Wanted, hcl};
 use crate::config::types::Vault as Configured;
 use crate::support::ids::hex;
 use crate::vault::{Session, VaultError, Why};
@@ -88,9 +88,11 @@ enum Write {
 /// A role and where it stands.
 struct Role<'a> {
     kind: Kind,
+    purpose: Purpose,
     path: String,
     name: String,
     fields: &'a Fields,
+    shipped: &'a Fields,
 }
 
 /// Why nothing could be compared.
@@ -123,12 +125,8 @@ pub async fn compare(
         all.push(policy_against(session, policy).await?);
     }
     all.extend(of_identity(session, wanted, site, shipped).await?);
-    for role in roles(wanted, site, login) {
-        let beyond = match role.kind {
-            Kind::TokenRole => wanted.roles.beyond(shipped),
-            Kind::Policy | Kind::AuthRole => Vec::new(),
-        };
-        all.push(role_against(session, &role, beyond, shipped).await?);
+    for role in roles(wanted, site, login, shipped) {
+        all.push(role_against(session, &role).await?);
     }
     Ok(all)
 }
@@ -151,11 +149,13 @@ async fn of_identity(
     let (fields, plain) = (site.identity_role(&wanted.roles, shipped), site.identity_role(shipped, shipped));
     let role = Role {
         kind: Kind::AuthRole,
+        purpose: Purpose::Identity,
         path: format!("auth/{mount}/role/{}", identity.role),
         name: format!("{mount}/{}", identity.role),
         fields: &fields,
+        shipped: &plain,
     };
-    let role = role_against(session, &role, identity::beyond(&fields, &plain), shipped).await?;
+    let role = role_against(session, &role).await?;
     Ok(vec![policy, role])
 }
 
@@ -181,26 +181,19 @@ pub async fn write(session: &Session, object: &Compared) -> Result<(), VaultErro
     }
 }
 
-fn roles<'a>(wanted: &'a Wanted, site: &Site, login: &Configured) -> Vec<Role<'a>> {
-    let token = Role {
-        kind: Kind::TokenRole,
-        path: format!("auth/token/roles/{}", site.role),
-        name: site.role.clone(),
-        fields: &wanted.roles.token,
+fn roles<'a>(wanted: &'a Wanted, site: &Site, login: &Configured, shipped: &'a Roles) -> Vec<Role<'a>> {
+    let role = |kind: Kind, purpose: Purpose, path: String, name: String| {
+        let (fields, shipped) = wanted.roles.of(purpose).zip(shipped.of(purpose))?;
+        Some(Role { kind, purpose, path, name, fields, shipped })
     };
-    let approle = login.approle.as_ref().zip(wanted.roles.approle.as_ref()).map(|(login, (name, fields))| Role {
-        kind: Kind::AuthRole,
-        path: format!("auth/{}/role/{name}", login.mount),
-        name: format!("{}/{name}", login.mount),
-        fields,
-    });
-    let jwt = login.jwt.as_ref().zip(wanted.roles.jwt.as_ref()).map(|(login, fields)| Role {
-        kind: Kind::AuthRole,
-        path: format!("auth/{}/role/{}", login.mount, login.role),
-        name: format!("{}/{}", login.mount, login.role),
-        fields,
-    });
-    [Some(token), approle, jwt].into_iter().flatten().collect()
+    let of_login = |purpose: Purpose, mount: &str, name: &str| {
+        role(Kind::AuthRole, purpose, format!("auth/{mount}/role/{name}"), format!("{mount}/{name}"))
+    };
+    let token = role(Kind::TokenRole, Purpose::Token, format!("auth/token/roles/{}", site.role), site.role.clone());
+    let approle = login.approle.as_ref().zip(wanted.roles.approle.as_ref());
+    let approle = approle.and_then(|(login, (name, _))| of_login(Purpose::AppRole, &login.mount, name));
+    let jwt = login.jwt.as_ref().and_then(|login| of_login(Purpose::Jwt, &login.mount, &login.role));
+    [token, approle, jwt].into_iter().flatten().collect()
 }
 
 async fn policy_against(session: &Session, policy: &Policy) -> Result<Compared, VaultError> {
@@ -223,12 +216,7 @@ async fn policy_against(session: &Session, policy: &Policy) -> Result<Compared, 
     })
 }
 
-async fn role_against(
-    session: &Session,
-    role: &Role<'_>,
-    beyond: Vec<String>,
-    shipped: &Roles,
-) -> Result<Compared, VaultError> {
+async fn role_against(session: &Session, role: &Role<'_>) -> Result<Compared, VaultError> {
     let standing = match session.read(&role.path).await {
         Ok(answer) => answer.and_then(|answer| answer.data).and_then(|data| data.as_object().cloned()),
         // A role of a method that is not enabled; writing it will say so.
@@ -244,10 +232,7 @@ async fn role_against(
     let as_wanted = |standing: &Fields| -> Fields {
         role.fields.keys().map(|field| (field.clone(), standing.get(field).cloned().unwrap_or_default())).collect()
     };
-    let standing_beyond = match (&standing, role.kind) {
-        (Some(standing), Kind::TokenRole) => Roles { token: as_wanted(standing), ..Roles::default() }.beyond(shipped),
-        _ => Vec::new(),
-    };
+    let standing_beyond = standing.as_ref().map(|standing| role.purpose.beyond(&as_wanted(standing), role.shipped));
     Ok(Compared {
         kind: role.kind,
         name: role.name.clone(),
@@ -257,8 +242,8 @@ async fn role_against(
             if change == Change::Unchanged { digest_of(role.fields) } else { digest_of(&as_wanted(&standing)) }
         }),
         differs,
-        beyond,
-        standing_beyond,
+        beyond: role.purpose.beyond(role.fields, role.shipped),
+        standing_beyond: standing_beyond.unwrap_or_default(),
         write: Write::Role { path: role.path.clone(), body: json!(role.fields) },
     })
 }

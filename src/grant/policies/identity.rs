@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::roles::{Fields, Roles, differing};
+use super::roles::{Fields, Roles};
 use super::{Policy, Site};
 
 /// The policy of runs that have logged in by their identity. Not one of `runner-*`: no grant may hold it.
@@ -14,9 +14,6 @@ const ADDITION: &str = include_str!("../../../policies/service-dispatcher-handov
 
 /// What stands in the shipped policy for the accessor of the auth method.
 const ACCESSOR: &str = "MOUNT_ACCESSOR";
-
-/// In these a site may differ from the shipped role without letting anybody else in, or giving a run more.
-const FREE: [&str; 4] = ["token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_bound_cidrs"];
 
 impl Site {
     /// What the dispatcher may do besides, where runs have identities.
@@ -57,23 +54,10 @@ impl Site {
     }
 }
 
-/// In what a role of runs differs from `wanted` so that others are let in, or a run gets more. Further claims that are asked for let in
-/// fewer.
-pub fn beyond(role: &Fields, wanted: &Fields) -> Vec<String> {
-    let all_asked = |field: &str| {
-        let claims = |fields: &Fields| fields.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
-        let found = claims(role);
-        claims(wanted).iter().all(|(claim, value)| found.get(claim) == Some(value))
-    };
-    let differs = differing(wanted, role).into_iter();
-    let differs = differs.filter(|field| !FREE.contains(&field.as_str()));
-    let differs = differs.filter(|field| field != "bound_claims" || !all_asked(field));
-    differs.map(|field| format!("`{field}` is not {}", wanted.get(&field).unwrap_or(&Value::Null))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::hcl;
+    use super::super::roles::Purpose;
     use super::*;
     use crate::config::types::WorkloadIdentity;
 
@@ -136,7 +120,7 @@ mod tests {
         let with = |field: &str, value: Value| {
             let mut role = wanted.clone();
             role.insert(field.to_owned(), value);
-            beyond(&role, &wanted)
+            Purpose::Identity.beyond(&role, &wanted)
         };
         assert!(with("token_ttl", json!(30)).is_empty());
         let narrower = json!({ "nomad_namespace": "jobs-ns", "nomad_task": "runner", "nomad_job_id": "vault-runner" });
@@ -144,5 +128,6 @@ mod tests {
         assert_eq!(with("user_claim", json!("nomad_job_id")), ["`user_claim` is not \"nomad_allocation_id\""]);
         assert_eq!(with("bound_claims", json!({ "nomad_namespace": "jobs-ns" })).len(), 1);
         assert_eq!(with("token_policies", json!(["dispatch-handover", "root"])).len(), 1);
+        assert_eq!(with("policies", json!(["root"])).len(), 1);
     }
 }

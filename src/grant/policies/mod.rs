@@ -22,6 +22,9 @@ use roles::Roles;
 /// The policy of the dispatcher itself.
 pub const DISPATCHER: &str = "service-dispatcher";
 
+/// With this the names of secrets' policies begin, on the server too.
+pub const RUNNER: &str = "runner-";
+
 /// One of the shipped policies of secrets: the shape of all of them.
 const RUNNER_SHAPE: &str = include_str!("../../../policies/runner-GITHUB_TOKEN.hcl");
 const RUNNER_SHAPE_NAME: &str = "GITHUB_TOKEN";
@@ -137,7 +140,7 @@ impl Site {
 
 /// The name that a secret's policy has on the server.
 pub fn policy_name(secret: &SecretName) -> String {
-    format!("runner-{secret}").to_lowercase()
+    format!("{RUNNER}{secret}").to_lowercase()
 }
 
 /// A policy that is to stand on the server.
@@ -229,7 +232,8 @@ fn dispatcher(site: &Site, text: String) -> Policy {
     Policy { name: DISPATCHER.to_owned(), text, shape: site.dispatcher_policy() }
 }
 
-fn or_shipped(allow: &BTreeSet<SecretName>) -> BTreeSet<SecretName> {
+/// Those that actions may name; where the configuration says nothing, those that ship.
+pub(super) fn or_shipped(allow: &BTreeSet<SecretName>) -> BTreeSet<SecretName> {
     if allow.is_empty() { SHIPPED.iter().filter_map(|name| name.parse().ok()).collect() } else { allow.clone() }
 }
 

@@ -136,14 +136,17 @@ impl VaultProvider {
         needed
     }
 
+    /// Each secret by its own path: a policy that reads one of them says nothing about another.
     fn denied(&self) -> Vec<String> {
-        vec![
+        let mut denied = vec![
             format!("{}/data/{}PROBE", self.site.mount, self.site.prefix),
             "auth/token/create".to_owned(),
             "auth/token/create-orphan".to_owned(),
             format!("auth/token/roles/{}", self.settings.role),
             format!("sys/policies/acl/{DISPATCHER}"),
-        ]
+        ];
+        denied.extend(self.secrets.iter().map(|secret| self.site.data_path(secret)));
+        denied
     }
 
     async fn mount(&self) -> Result<String, GrantError> {

@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
 use crate::config::types::{AppRole, Jwt, Vault as Configured};
+use crate::grant::policies::{DISPATCHER, RUNNER};
+use crate::support::chain;
 use crate::vault::answer::Auth;
 use crate::vault::token::Lookup;
 use crate::vault::{Session, Token, Vault, VaultError, Why};
@@ -95,21 +97,36 @@ impl Login {
     pub(super) async fn session(&self) -> Result<Session, LoginError> {
         let mut held = self.held.lock().await;
         match held.as_ref() {
-            Some(held) if !held.is_due() => return Ok(held.session.clone()),
+            Some(current) if !current.is_due() => return Ok(current.session.clone()),
             _ => {}
         }
-        let next = match held.take() {
-            Some(due) => self.refresh(due).await,
-            None => self.log_in().await,
-        };
-        let next = next?;
-        let session = next.session.clone();
-        let had_keeper = held.replace(next).is_some();
+        // The keeper of a token goes on while that token is held, and ends when another takes its place.
+        let kept = held.as_ref().map(|current| current.session.clone());
+        let session = self.hold(&mut held).await?;
         drop(held);
-        if !had_keeper {
+        if !kept.is_some_and(|kept| same(&kept, &session)) {
             tokio::spawn(keep(self.this.clone(), session.clone()));
         }
         Ok(session)
+    }
+
+    /// Renews what is held, or logs in where nothing is. On a failure the old one stays for as long as it lives: what was logged in
+    /// with may be spent, or be the same token.
+    async fn hold(&self, held: &mut Option<Held>) -> Result<Session, LoginError> {
+        let (next, old) = match held.take() {
+            Some(due) => {
+                let again = Held { session: due.session.clone(), refresh_at: Some(Instant::now() + AGAIN), ..due };
+                (self.refresh(due).await, Some(again))
+            }
+            None => (self.log_in().await, None),
+        };
+        match next {
+            Ok(next) => Ok(held.insert(next).session.clone()),
+            Err(error) => {
+                *held = old;
+                Err(error)
+            }
+        }
     }
 
     /// The server does not know this session's token any more.
@@ -131,7 +148,7 @@ impl Login {
             Ok(auth) => match self.log_in().await {
                 Ok(next) => Ok(next),
                 Err(error) => {
-                    tracing::warn!(error = %crate::support::chain::words(&error), "the dispatcher's token is near its end");
+                    tracing::warn!(error = %chain::words(&error), "the dispatcher's token is near its end");
                     Ok(held(due.session, due.lease, auth.lease_duration, true))
                 }
             },
@@ -147,16 +164,17 @@ impl Login {
                 let place = file.display().to_string();
                 (self.given(Some(read(file, "secrets.vault.token_file")?), &place)?, None)
             }
-            How::AppRole(approle) => {
-                let secret_id = read(&approle.secret_id_file, "secrets.vault.approle.secret_id_file")?;
-                self.entered(self.vault.login_approle(&approle.mount, &approle.role_id, &trimmed(&secret_id)).await)?
+            How::AppRole(AppRole { mount, role_id, secret_id_file }) => {
+                let secret_id = read(secret_id_file, "secrets.vault.approle.secret_id_file")?;
+                let auth = self.vault.login_approle(mount, role_id, &trimmed(&secret_id)).await;
+                self.entered("approle", mount, auth)?
             }
-            How::Jwt(jwt) => {
-                let token = read(&jwt.file, "secrets.vault.jwt.file")?;
-                self.entered(self.vault.login_jwt(&jwt.mount, &jwt.role, &trimmed(&token)).await)?
+            How::Jwt(Jwt { mount, role, file }) => {
+                let token = read(file, "secrets.vault.jwt.file")?;
+                self.entered("jwt", mount, self.vault.login_jwt(mount, role, &trimmed(&token)).await)?
             }
         };
-        let lookup = session.lookup_self().await.map_err(LoginError::Refused)?;
+        let lookup = session.lookup_self().await.map_err(|error| self.not_taken(error))?;
         fit(&lookup)?;
         let (lease, renewable) = auth.unwrap_or((lookup.ttl, lookup.renewable));
         Ok(held(session, lease, lease, renewable))
@@ -172,16 +190,52 @@ impl Login {
         Ok(self.vault.session(token))
     }
 
-    fn entered(&self, auth: Result<Auth, VaultError>) -> Result<(Session, Option<(u64, bool)>), LoginError> {
-        let auth = auth.map_err(|error| match error.why {
-            Why::Refused { .. } => LoginError::Unusable {
-                what: crate::support::chain::words(&error),
-                fix: "look at the role and at what is logged in with; `dispatch policies check` compares the role"
-                    .to_owned(),
-            },
-            _ => LoginError::Refused(error),
+    fn entered(
+        &self,
+        kind: &str,
+        mount: &str,
+        auth: Result<Auth, VaultError>,
+    ) -> Result<(Session, Option<(u64, bool)>), LoginError> {
+        let auth = auth.map_err(|error| {
+            let fix = match error.why {
+                Why::Refused { .. } => {
+                    "look at the role and at what is logged in with; `dispatch policies check` compares the role"
+                        .to_owned()
+                }
+                // What the server says to somebody without a token about a mount that is not there.
+                Why::NoToken | Why::Denied { .. } | Why::NotFound { .. } => format!(
+                    "is `{kind}` enabled at `{mount}`, and open to this machine? `vault auth list` shows it; enable it, or set \
+                     secrets.vault.{kind}.mount"
+                ),
+                _ => return LoginError::Refused(error),
+            };
+            LoginError::Unusable { what: chain::words(&error), fix }
         })?;
         Ok((self.vault.session(auth.client_token), Some((auth.lease_duration, auth.renewable))))
+    }
+
+    /// What is wrong with a token that may not look at itself. One that was got for a login is new: it lives.
+    fn not_taken(&self, error: VaultError) -> LoginError {
+        let fix = match (&error.why, &self.how) {
+            (Why::TokenDead, How::TokenFile(file)) => {
+                format!("put a new token into {} (docs/vault.md); it is read again without a restart", file.display())
+            }
+            (Why::TokenDead, How::TokenEnv(name)) => {
+                format!("restart with a new token in {name} (docs/vault.md), or use `token_file`, which is read again")
+            }
+            (Why::NoToken, _) => {
+                "the token is bound to other addresses than this machine's (`token_bound_cidrs`): give the \
+                                  dispatcher one that is valid from here"
+                    .to_owned()
+            }
+            (Why::Denied { .. }, _) => {
+                format!(
+                    "`dispatch policies apply` writes the policy `{DISPATCHER}`; give the dispatcher's token that one"
+                )
+            }
+            _ => return LoginError::Refused(error),
+        };
+        LoginError::Unusable { what: chain::words(&error), fix }
     }
 }
 
@@ -202,7 +256,7 @@ async fn keep(login: Weak<Login>, mut session: Session) {
             Ok(Some(next)) => session = next,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(error = %crate::support::chain::words(&error), "the login at Vault is not renewed yet");
+                tracing::warn!(error = %chain::words(&error), "the login at Vault is not renewed yet");
                 drop(alive);
                 sleep_until(Instant::now() + AGAIN).await;
             }
@@ -211,18 +265,14 @@ async fn keep(login: Weak<Login>, mut session: Session) {
 }
 
 impl Login {
-    /// Renews what is held, if it is still `session`'s; on a failure the old one stays for as long as it lives.
+    /// Renews what is held when it is due, if it is still `session`'s. Somebody who used it may have renewed it a moment before.
     async fn refresh_held(&self, session: &Session) -> Result<Option<Session>, LoginError> {
         let mut held = self.held.lock().await;
-        let Some(due) = held.take_if(|held| same(&held.session, session)) else { return Ok(None) };
-        let again = Held { session: due.session.clone(), refresh_at: Some(Instant::now() + AGAIN), ..due };
-        match self.refresh(due).await {
-            Ok(next) => Ok(Some(held.insert(next).session.clone())),
-            Err(error) => {
-                *held = Some(again);
-                Err(error)
-            }
+        let Some(current) = held.as_ref().filter(|current| same(&current.session, session)) else { return Ok(None) };
+        if !current.is_due() {
+            return Ok(Some(current.session.clone()));
         }
+        self.hold(&mut held).await.map(Some)
     }
 }
 
@@ -240,19 +290,26 @@ fn same(one: &Session, other: &Session) -> bool {
 /// Refuses tokens that cannot do the work, or could do far more than it.
 fn fit(token: &Lookup) -> Result<(), LoginError> {
     let unusable = |what: &str, fix: &str| Err(LoginError::Unusable { what: what.to_owned(), fix: fix.to_owned() });
+    let mut policies = token.policies.iter().chain(token.identity_policies.iter().flatten());
     if token.kind == "batch" {
         return unusable(
             "its token is a batch token, which can make no other",
             "set `token_type = \"service\"` in its role",
         );
     }
-    if token.policies.iter().any(|policy| policy == "root") {
+    if policies.clone().any(|policy| policy == "root") {
         return unusable(
             "its token is a root token, which may do everything",
             "use one of the policy `service-dispatcher`",
         );
     }
-    Ok(())
+    match policies.find(|policy| policy.starts_with(RUNNER)) {
+        Some(policy) => unusable(
+            &format!("its token has the policy `{policy}`, with which it reads a secret of runs"),
+            "use one of the policy `service-dispatcher` and no other; an entity behind it must give it none either",
+        ),
+        None => Ok(()),
+    }
 }
 
 fn trimmed(text: &SecretString) -> SecretString {
@@ -280,6 +337,18 @@ mod tests {
 
     fn token(kind: &str, policy: &str) -> Lookup {
         serde_json::from_value(json!({ "accessor": "a", "type": kind, "policies": [policy] })).unwrap()
+    }
+
+    #[test]
+    fn a_token_that_reads_a_secret_of_runs_is_refused_by_the_name_of_the_policy_wherever_it_has_it_from() {
+        let own = json!({ "accessor": "a", "type": "service", "policies": ["runner-a", "service-dispatcher"] });
+        let entity = json!({
+            "accessor": "a", "type": "service", "policies": ["service-dispatcher"], "identity_policies": ["runner-a"],
+        });
+        for token in [own, entity] {
+            let Err(LoginError::Unusable { what, .. }) = fit(&serde_json::from_value(token).unwrap()) else { panic!() };
+            assert!(what.contains("`runner-a`"), "{what}");
+        }
     }
 
     #[test]

@@ -190,10 +190,7 @@ impl VaultProvider {
         let path = &format!("auth/token/create/{}", self.settings.role);
         let body = &json!({ "policies": [PROBE], "ttl": format!("{PROBE_SECONDS}s") });
         match self.call(|session| async move { session.write(path, body.clone()).await }).await {
-            Err(Failure::Call(VaultError { why: Why::Denied { .. }, .. })) => {
-                self.trouble.clear();
-                Ok(())
-            }
+            Err(Failure::Call(VaultError { why: Why::Denied { .. }, .. })) => Ok(()),
             Err(failure) => Err(failure.into()),
             Ok(answer) => {
                 let accessor = answer.auth.map(|auth| auth.accessor);

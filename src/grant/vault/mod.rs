@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::policies::Site;
-use super::{Ask, Delivery, Deposited, Fate, Grant, GrantError, GrantRecord, Presence, SecretProvider};
+use super::policies::{Site, or_shipped};
+use super::{Ask, Delivery, Deposited, Fate, Grant, GrantError, GrantRecord, Presence, SecretProvider, WrappingRecord};
 use crate::config::types::Vault as Configured;
 use crate::support::checkup::Finding;
 use crate::support::http::Times;
@@ -34,13 +34,16 @@ use crate::support::ids::SecretName;
 use crate::vault::kv::Current;
 use crate::vault::{Session, Settings, SettingsError, Trust, Vault, VaultError, Why};
 use login::Login;
-use trouble::Trouble;
+use trouble::{Deed, Trouble};
 
 /// One call to a server that works takes milliseconds; a minute of the life of a run is worth no more waiting than this.
 const TIMES: Times = Times { connect: Duration::from_secs(5), request: Duration::from_secs(15) };
 
 /// How long the server's clock is believed to run like ours.
 const CLOCK: Duration = Duration::from_secs(30);
+
+/// The server tells its time in whole seconds.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_secs(1);
 
 /// Vault as a secret provider. Holds the dispatcher's own token, and none of a run's.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub struct VaultProvider {
     login: Arc<Login>,
     settings: Configured,
     site: Site,
+    /// Those that runs may be granted: the dispatcher's own token must read none of them.
+    secrets: BTreeSet<SecretName>,
     /// PEM certificates for runners, as the config names them.
     ca_cert: Option<PathBuf>,
     /// Set once the server has refused to mint in the clear: before that nothing is minted.
@@ -97,6 +102,7 @@ impl VaultProvider {
             login: Login::new(vault.clone(), settings),
             vault,
             site: Site::of(settings),
+            secrets: BTreeSet::new(),
             ca_cert: settings.ca_cert.clone(),
             settings: settings.clone(),
             proven: OnceCell::new(),
@@ -106,20 +112,14 @@ impl VaultProvider {
         })
     }
 
-    /// Does `call` in the dispatcher's session; where the server does not know its token any more, once more after a new login.
-    async fn call<T, F>(&self, call: impl Fn(Session) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, VaultError>>,
-    {
-        let done = self.try_call(&call).await;
-        match &done {
-            Err(failure) => self.trouble.note(failure),
-            Ok(_) => self.trouble.clear(),
-        }
-        done
+    /// The same, for grants of these secrets; where there are none, for those that ship.
+    #[must_use]
+    pub fn granting(self, secrets: &BTreeSet<SecretName>) -> Self {
+        Self { secrets: or_shipped(secrets), ..self }
     }
 
-    async fn try_call<T, F>(&self, call: &impl Fn(Session) -> F) -> Result<T, Failure>
+    /// Does `call` in the dispatcher's session; where the server does not know its token any more, once more after a new login.
+    async fn call<T, F>(&self, call: impl Fn(Session) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, VaultError>>,
     {
@@ -149,10 +149,21 @@ impl VaultProvider {
         Ok(now)
     }
 
+    async fn fate_of(&self, wrapping: &WrappingRecord) -> Result<Fate, Failure> {
+        let accessor = &wrapping.accessor;
+        match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
+            Ok(_) => Ok(Fate::Unused),
+            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => {
+                Ok(fate_at(self.server_now().await?, wrapping.expires_at))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn current(&self, secret: &SecretName) -> Result<Current, Failure> {
-        // The server tells whole seconds: what was deleted within the last one must not look as if that lay ahead.
+        // What was deleted within the last second must not look as if that lay ahead.
         let now = self.server_now().await?;
-        let now = now.saturating_add(Duration::from_secs(1)).unwrap_or(now);
+        let now = now.saturating_add(CLOCK_STEP).unwrap_or(now);
         let path = format!("{}{secret}", self.site.prefix);
         let (mount, path) = (&self.site.mount, &path);
         self.call(|session| async move { session.current_version(mount, path, now).await }).await
@@ -175,10 +186,7 @@ impl VaultProvider {
     async fn revoke_one(&self, accessor: &str) -> Result<(), Failure> {
         self.call(|session| async move { session.revoke_accessor(accessor).await }).await?;
         match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
-            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => {
-                self.trouble.clear();
-                Ok(())
-            }
+            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => Ok(()),
             Ok(_) => {
                 let why = Why::Unexpected { expected: "a dead token after its revocation" };
                 let call = "POST auth/token/lookup-accessor".to_owned();
@@ -217,26 +225,36 @@ impl SecretProvider for VaultProvider {
     }
 
     async fn presence(&self, secret: &SecretName) -> Presence {
+        let deed = Deed::Look(secret.clone());
         match self.current(secret).await {
-            Ok(Current::Version(version)) => {
-                Presence::Present { evidence: format!("{}, version {version}", self.shown(secret)) }
+            Ok(current) => {
+                self.trouble.worked(&deed);
+                let place = self.shown(secret);
+                match current {
+                    Current::Version(version) => Presence::Present { evidence: format!("{place}, version {version}") },
+                    Current::Absent(why) => Presence::Absent { evidence: format!("{place}: {why}") },
+                }
             }
-            Ok(Current::Absent(why)) => Presence::Absent { evidence: format!("{}: {why}", self.shown(secret)) },
-            Err(failure) => Presence::Unknown { evidence: crate::support::chain::words(&failure) },
+            Err(failure) => {
+                let evidence = crate::support::chain::words(&failure);
+                self.trouble.failed(deed, evidence.clone());
+                Presence::Unknown { evidence }
+            }
         }
     }
 
     async fn mint(&self, ask: Ask<'_>) -> Result<Grant, GrantError> {
-        self.grant(ask).await
+        self.trouble.came(Deed::Make(ask.secrets.clone()), self.grant(ask).await)
     }
 
     async fn deposit(&self, record: &GrantRecord, allocation: &str) -> Result<Deposited, GrantError> {
-        self.put_down(record, allocation).await
+        self.trouble.came(Deed::PutDown(handle(record)), self.put_down(record, allocation).await)
     }
 
     async fn revoke(&self, record: &GrantRecord) -> Result<(), GrantError> {
         let revoked = self.revoke_all(&record.accessors.iter().collect()).await;
-        Ok(revoked.and(self.clear_away(record).await)?)
+        let done = revoked.and(self.clear_away(record).await);
+        self.trouble.came(Deed::TakeBack(handle(record)), done.map_err(GrantError::from))
     }
 
     fn delivery(&self) -> Delivery {
@@ -245,18 +263,35 @@ impl SecretProvider for VaultProvider {
 
     async fn fate(&self, record: &GrantRecord) -> Result<Fate, GrantError> {
         let Some(wrapping) = &record.wrapping else { return Ok(Fate::NotApplicable) };
-        let accessor = &wrapping.accessor;
-        match self.call(|session| async move { session.lookup_accessor(accessor).await }).await {
-            Ok(_) => Ok(Fate::Unused),
-            Err(Failure::Call(VaultError { why: Why::NoSuchAccessor, .. })) => {
-                let now = self.server_now().await.map_err(GrantError::from)?;
-                Ok(if now < wrapping.expires_at { Fate::Gone } else { Fate::Expired })
-            }
-            Err(failure) => Err(failure.into()),
-        }
+        self.trouble.came(Deed::Tell(handle(record)), self.fate_of(wrapping).await.map_err(GrantError::from))
     }
 
     fn troubles(&self) -> Vec<String> {
-        self.trouble.lasting().into_iter().collect()
+        self.trouble.lasting()
+    }
+}
+
+/// By what a grant is told from others.
+fn handle(record: &GrantRecord) -> String {
+    record.accessors.first().cloned().unwrap_or_default()
+}
+
+/// What a wrapping that is gone at `now`, by the server's clock, came to. The server tells whole seconds: in the one in which it
+/// ends, a wrapping that has expired must not look stolen (the runner's look at it allows for the same).
+fn fate_at(now: Timestamp, expires_at: Timestamp) -> Fate {
+    if expires_at.duration_since(now) <= CLOCK_STEP { Fate::Expired } else { Fate::Gone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapping_that_is_gone_in_the_second_of_its_end_has_expired() {
+        let at = |now: &str| fate_at(now.parse().unwrap(), "2026-11-21T10:05:00.9Z".parse().unwrap());
+        assert_eq!(at("2026-11-21T10:04:59Z"), Fate::Gone);
+        // The server's 10:05:00 may be 10:05:00.95 already.
+        assert_eq!(at("2026-11-21T10:05:00Z"), Fate::Expired);
+        assert_eq!(at("2026-11-21T11:00:00Z"), Fate::Expired);
     }
 }

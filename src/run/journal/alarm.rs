@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
+use serde_json::Value;
 
-use super::{JournalError, read};
+use super::{JournalError, chain, read, store};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alarm {
     /// Somebody else opened the grant of a run.
     GrantIntercepted,
-    /// A grant was asked for and the answer was lost: there may be a token that nobody holds, until it ends by itself.
+    /// A grant was asked for and the answer was lost, or nobody came to record it: there may be a token that nobody holds, until it
+    /// ends by itself.
     GrantUnanswered,
 }
 
@@ -27,11 +30,18 @@ impl Alarm {
         }
     }
 
-    pub(super) fn counter(self) -> String {
+    fn counter(self) -> String {
         format!("alarms.{}", self.word())
     }
 
-    pub(super) fn count(self, connection: &Connection) -> Result<u64, JournalError> {
+    /// Appends the event, and counts it.
+    pub(super) fn record(self, connection: &Connection, at: Timestamp, data: &Value) -> Result<(), JournalError> {
+        let count = self.count(connection)? + 1;
+        store::set(connection, &self.counter(), Some(&count.to_string()))?;
+        chain::append(connection, at, "", self.word(), &data.to_string())
+    }
+
+    fn count(self, connection: &Connection) -> Result<u64, JournalError> {
         Ok(read::value(connection, &self.counter())?.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 }

@@ -4,11 +4,13 @@
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
 //!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions, also to a [`Reader`] in
 //!   another process; [`alarm`] counts what a person must know of; [`terms`] tells whose commits are whose.
+//! - [`minting`]: grants that were asked for and are not recorded yet.
 //! - A call returns when what it wrote is on disk (`synchronous = FULL`). Calls that wait at the same time share one commit.
 
 mod alarm;
 pub mod chain;
 mod ledger;
+mod minting;
 pub mod read;
 mod reader;
 pub mod replay;
@@ -284,12 +286,7 @@ impl Journal {
     pub async fn alarm(&self, alarm: Alarm, data: serde_json::Value) -> Result<(), JournalError> {
         let at = self.clock.now();
         fault::point("journal.alarm.before")?;
-        self.call(move |connection| {
-            let count = alarm.count(connection)? + 1;
-            store::set(connection, &alarm.counter(), Some(&count.to_string()))?;
-            chain::append(connection, at, "", alarm.word(), &data.to_string())
-        })
-        .await?;
+        self.call(move |connection| alarm.record(connection, at, &data)).await?;
         Ok(fault::point("journal.alarm.after")?)
     }
 

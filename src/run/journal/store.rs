@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
-use super::{JournalError, Sighting, chain, read};
+use super::{JournalError, Sighting, chain, minting, read};
 use crate::run::record::Run;
 use crate::run::step::Step;
 use crate::support::clock::Clock;
@@ -151,6 +151,9 @@ pub(super) fn step(connection: &Connection, id: &RunId, step: &Step, at: Timesta
         },
     };
     write(connection, before.as_ref(), &after)?;
+    if matches!(step, Step::Grant { .. }) {
+        minting::recorded(connection, id)?;
+    }
     chain::append(connection, at, &id.to_string(), step.kind().word(), &event_data(id, step)?)?;
     Ok(Stepped { run: after, news: News::Recorded })
 }

@@ -181,6 +181,22 @@ async fn a_published_run_is_unfinished_until_its_grant_is_revoked() {
     assert!(super::read::owes(&run));
 }
 
+#[tokio::test]
+async fn a_grant_that_was_asked_for_and_never_recorded_is_counted_once_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let journal = open(&path);
+    for run in ["a@1", "b@1"] {
+        journal.minting(&id(run)).await.unwrap();
+    }
+    journal.not_minted(&id("b@1")).await.unwrap();
+    drop(journal);
+    let journal = open(&path);
+    assert_eq!(journal.count_unrecorded().await.unwrap(), ["a@1"]);
+    assert_eq!(journal.alarms().await.unwrap().into_iter().collect::<Vec<_>>(), [("grant_unanswered".to_owned(), 1)]);
+    assert!(journal.count_unrecorded().await.unwrap().is_empty());
+}
+
 fn tamper(path: &Path, statement: &str) -> chain::Verified {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(statement).unwrap();

@@ -1,13 +1,14 @@
 //! The beginning of a run: grant, launch, and what to do where it is not known whether the launch happened.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Driven, LifeError, Stride, World, raise, revoke};
 use crate::action::reason::Reason;
 use crate::backend::{Backend, BackendError, Channel, Found};
-use crate::grant::{Ask, Grant, GrantError, GrantRecord};
+use crate::grant::{Ask, Delivery, Grant, GrantError, GrantRecord};
 use crate::run::journal::{Alarm, JournalError, StandingResult};
 use crate::run::record::Run;
 use crate::run::state::State;
@@ -47,32 +48,83 @@ pub(super) async fn begin(world: &World, run: &Run, slot: u32) -> Result<Stride,
     if let Some(message) = too_large(world, run, &key, backend.as_ref()) {
         return finish(world, run, Finish::NotStarted { reason: Reason::PayloadTooLarge, message }).await;
     }
-    let grant = match mint(world, run).await {
-        Ok(grant) => grant,
-        Err(GrantError::Unusable { secret, detail }) => {
-            let message = format!("secret {secret}: {detail}");
-            let how = Finish::NotStarted { reason: Reason::SecretUnusable, message };
-            return finish(world, run, how).await;
-        }
-        Err(error @ (GrantError::Unavailable { .. } | GrantError::Misconfigured { .. })) => {
-            return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
-        }
-        Err(error @ GrantError::Unanswered { .. }) => {
-            raise(world, run, Alarm::GrantUnanswered, &error.to_string()).await?;
-            return Ok(returned(Reason::SecretsUnavailable, error.to_string()));
-        }
+    let grant = match granted(world, run).await? {
+        ControlFlow::Continue(grant) => grant,
+        ControlFlow::Break(stride) => return Ok(stride),
     };
     if let Some(message) = not_private(backend.as_ref(), &grant.handover) {
-        world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
+        give_back(world, run, &grant.record).await?;
         return finish(world, run, Finish::NotStarted { reason: Reason::ChannelNotPrivate, message }).await;
     }
-    let Some(run) = take_slot(world, run, slot, &grant.record).await? else {
-        // It was stopped, or is another request by now: what was granted is for nobody.
-        world.secrets.revoke(&grant.record).await.map_err(LifeError::grant(run))?;
-        return Ok(Stride::Again);
+    let run = match take_slot(world, run, slot, &grant.record).await {
+        Ok(Some(run)) => run,
+        Ok(None) => {
+            // It was stopped, or is another request by now: what was granted is for nobody.
+            give_back(world, run, &grant.record).await?;
+            return Ok(Stride::Again);
+        }
+        Err(error) => {
+            // That the grant cannot be given back either is said by then, and the journal may not take it: the first failure is told.
+            let _ = give_back(world, run, &grant.record).await;
+            return Err(error);
+        }
     };
     let run = intend(world, &run, backend.as_ref()).await?;
     launch(world, &run, backend.as_ref(), &key, grant, slot).await
+}
+
+/// Makes the grant, or says how it goes on without one. While it is asked for, the journal says so: a token that a killed dispatcher
+/// leaves behind is counted by the next one.
+async fn granted(world: &World, run: &Run) -> Result<ControlFlow<Stride, Grant>, LifeError> {
+    let may_leave_a_token = leaves_tokens(world, run);
+    if may_leave_a_token {
+        world.journal.minting(&run.id).await.map_err(LifeError::journal(run))?;
+    }
+    let minted = mint(world, run).await;
+    if may_leave_a_token && !matches!(minted, Ok(_) | Err(GrantError::Unanswered { .. })) {
+        world.journal.not_minted(&run.id).await.map_err(LifeError::journal(run))?;
+    }
+    Ok(ControlFlow::Break(match minted {
+        Ok(grant) => return Ok(ControlFlow::Continue(grant)),
+        Err(GrantError::Unusable { secret, detail }) => {
+            let message = format!("secret {secret}: {detail}");
+            finish(world, run, Finish::NotStarted { reason: Reason::SecretUnusable, message }).await?
+        }
+        Err(error @ (GrantError::Unavailable { .. } | GrantError::Misconfigured { .. })) => {
+            returned(Reason::SecretsUnavailable, error.to_string())
+        }
+        Err(error @ GrantError::Unanswered { .. }) => {
+            unanswered(world, run, &error.to_string()).await?;
+            returned(Reason::SecretsUnavailable, error.to_string())
+        }
+    }))
+}
+
+/// Takes a grant back that the journal does not hold, so that nobody comes back to it: once, and where that fails its token may live
+/// until it ends by itself, which is an alarm.
+///
+/// # Errors
+/// The alarm is not recorded; it is in the log.
+async fn give_back(world: &World, run: &Run, record: &GrantRecord) -> Result<(), LifeError> {
+    match world.secrets.revoke(record).await {
+        Ok(()) => world.journal.not_minted(&run.id).await.map_err(LifeError::journal(run)),
+        Err(error) => {
+            let words = format!("a grant that no run took up could not be taken back, and ends by itself: {error}");
+            unanswered(world, run, &words).await
+        }
+    }
+}
+
+/// There may be a token that nobody holds: that is an alarm, after which the next start need not count it again.
+async fn unanswered(world: &World, run: &Run, words: &str) -> Result<(), LifeError> {
+    raise(world, run, Alarm::GrantUnanswered, words).await?;
+    world.journal.not_minted(&run.id).await.map_err(LifeError::journal(run))
+}
+
+/// Whether a mint for `run` makes a token that outlives this process. The fence of a run without secrets gives nothing to anybody.
+fn leaves_tokens(world: &World, run: &Run) -> bool {
+    let names_some = run.admitted.as_ref().is_some_and(|admitted| !admitted.secrets.is_empty());
+    names_some && world.secrets.delivery() == Delivery::Wrapped
 }
 
 /// A result that stands in the ops repo although this run has none: it was written by somebody else, or by this dispatcher
