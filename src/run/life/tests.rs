@@ -132,7 +132,7 @@ impl Case {
     async fn result(&self) -> ActionResult {
         let (stop, detach) = (watch::Sender::new(false), watch::Sender::new(false));
         let mut wishes = Wishes { stop: stop.subscribe(), detach: detach.subscribe() };
-        assert_eq!(drive(&self.world, &id(), 0, &mut wishes).await.unwrap(), Driven::Settled);
+        assert_eq!(drive(&self.world, &id(), 0, None, &mut wishes).await.unwrap(), Driven::Settled);
         let run = self.world.journal.run(&id()).await.unwrap().unwrap();
         serde_json::from_str(&run.outcome.unwrap().result).unwrap()
     }
@@ -196,4 +196,15 @@ async fn a_formula_that_the_runner_could_not_start_is_not_started_and_says_so() 
         result.message
     );
     assert_eq!(result.exit, Some(69));
+}
+
+#[tokio::test]
+async fn what_was_claimed_for_other_bytes_begins_nothing() {
+    let case = Case::new(Channel::Private).await;
+    let (stop, detach) = (watch::Sender::new(false), watch::Sender::new(false));
+    let mut wishes = Wishes { stop: stop.subscribe(), detach: detach.subscribe() };
+    let before = Some("c".repeat(40).parse().unwrap());
+    assert_eq!(drive(&case.world, &id(), 0, before, &mut wishes).await.unwrap(), Driven::Replaced);
+    let run = case.world.journal.run(&id()).await.unwrap().unwrap();
+    assert_eq!((run.state, case.fake.launches(&key())), (crate::run::state::State::Admitted, 0));
 }
