@@ -1,11 +1,13 @@
 //! Properties of the queue, with runs that are active already: no limit is exceeded, nobody who could begin is passed over, and
 //! each who waits is told what really holds it. What may begin beside what is written here anew, as rules over a list of claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{Candidate, Capacity, Claim, Decision, decide};
+use crate::action::reason::Reason;
+use crate::support::ids::{FormulaName, RunId};
 
 /// What a run claims, by small numbers, so that runs meet: its formula, the formula's limit, its backend, key and directory.
 type Drawn = (Option<u8>, Option<u32>, bool, Option<u8>, Option<u8>);
