@@ -3,7 +3,7 @@
 //!
 //! - `world`: an ops repo, a state directory and the binary; `child` is one call of it; `check` compares tally, results, journal.
 //! - `points`: kill and full disk at every point that a good round passes; `rare`: at those that only a rare one does; `full`: a
-//!   disk that stays full. `repeat`: every step twice.
+//!   disk that stays full. `repeat`: every step twice. `unheard`: a run whose events are lost.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
 //! - `backend`: one that the config no longer has. `service`: one instance, signals, limits, order. `beside`: other verbs meanwhile.
 //! - `webhook`: being woken.
@@ -38,3 +38,4 @@ mod repeat;
 mod service;
 mod webhook;
 mod world;
+mod unheard;

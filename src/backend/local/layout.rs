@@ -39,6 +39,9 @@ pub(super) struct ExitFile {
 }
 
 /// `runs/<key>/<n>/`.
+    /// How long the event stream was, what could not be written of it included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<u64>,
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LaunchDir(PathBuf);
 
@@ -187,7 +190,7 @@ mod tests {
         let taken = durable::create_exclusive(&dir.fence(), b"run").unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
         // The runner that lost the fence leaves an exit behind; that is no launch either.
-        let exit = ExitFile { how: End::Exited(65), at: Timestamp::UNIX_EPOCH, detail: None };
+        let exit = ExitFile { how: End::Exited(65), at: Timestamp::UNIX_EPOCH, detail: None, stream: None };
         write(&dir.exit_file(), &exit).unwrap();
         assert_eq!(dir.decide().unwrap(), Fate::Sealed);
     }

@@ -105,18 +105,25 @@ async fn follow(dir: &LaunchDir, launch: &LaunchFile, document: Zeroizing<Vec<u8
 
     let exit = match Runner::start(dir, launch, document) {
         Ok(runner) => runner.run_to_end(&mut stop, Duration::from_secs(launch.grace_seconds)).await?,
-        Err(error) => (End::NotStarted, Some(format!("{} could not be started: {error}", launch.executable.display()))),
+        Err(error) => {
+            let words = format!("{} could not be started: {error}", launch.executable.display());
+            exit_of((End::NotStarted, Some(words)), None)
+        }
     };
     // Copies of keys are of no use any more, and need not lie there until the directory is removed.
     let _ = remove::tree(&dir.mounts());
-    record(dir, exit.0, exit.1)
+    record(dir, &exit)
 }
 
-fn record(dir: &LaunchDir, how: End, detail: Option<String>) -> Result<(), SuperviseError> {
-    let exit = ExitFile { how, at: SystemClock.now(), detail };
+/// The end of now.
+fn exit_of((how, detail): (End, Option<String>), stream: Option<u64>) -> ExitFile {
+    ExitFile { how, at: SystemClock.now(), detail, stream }
+}
+
+fn record(dir: &LaunchDir, exit: &ExitFile) -> Result<(), SuperviseError> {
     let write = || {
         fault::point("local.exit.before")?;
-        layout::write(&dir.exit_file(), &exit)?;
+        layout::write(&dir.exit_file(), exit)?;
         fault::point("local.exit.after")
     };
     let mut last = write();
@@ -136,6 +143,8 @@ struct Runner {
     life: AsyncFd<OwnedFd>,
     pipes: Vec<JoinHandle<()>>,
     oom_kills: Option<u64>,
+    /// Answers how long the event stream was.
+    events: Option<JoinHandle<u64>>,
 }
 
 /// What this process did towards the end of the runner.
@@ -163,21 +172,20 @@ impl Runner {
             // In a thread, as the pipe may hold less than the document. A runner that reads none of it says so by its exit.
             pipes.push(thread::spawn(move || drop(stdin.write_all(&document))));
         }
-        if let Some(stdout) = child.stdout.take() {
-            pipes.push(thread::spawn(move || pump(stdout, |bytes| events.write(bytes))));
-        }
+        let events = child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                pump(stdout, |bytes| events.write(bytes));
+                events.end()
+            })
+        });
         if let Some(errors) = child.stderr.take() {
             pipes.push(thread::spawn(move || keep_the_beginning(errors, &mut stderr)));
         }
-        Ok(Self { child, life, pipes, oom_kills })
+        Ok(Self { child, life, pipes, events, oom_kills })
     }
 
     /// Waits until the runner and everything below it has ended, and says how the runner did.
-    async fn run_to_end(
-        mut self,
-        stop: &mut SignalStream,
-        grace: Duration,
-    ) -> Result<(End, Option<String>), SuperviseError> {
+    async fn run_to_end(mut self, stop: &mut SignalStream, grace: Duration) -> Result<ExitFile, SuperviseError> {
         let pressure = self.wait(stop, grace + BEYOND_GRACE).await.map_err(SuperviseError::Wait)?;
         let status = self.child.wait().map_err(SuperviseError::Wait)?;
         end_what_is_left().map_err(SuperviseError::Wait)?;
@@ -187,7 +195,8 @@ impl Runner {
         }
         let before_and_after = self.oom_kills.zip(process::oom_kills());
         let short = before_and_after.is_some_and(|(before, after)| after > before);
-        Ok(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }))
+        Ok(exit_of(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }), stream))
+        let stream = self.events.and_then(|events| events.join().ok());
     }
 
     async fn wait(&self, stop: &mut SignalStream, patience: Duration) -> io::Result<Pressure> {
