@@ -20,3 +20,4 @@ pub mod status;
 pub mod tenure;
 pub mod text;
 pub mod watch;
+pub mod variables;
