@@ -288,12 +288,10 @@ impl Entries {
 
     /// The results among them.
     fn results(self) -> Sighting {
+        // One that was moved is gone from one place and stands at another.
+        let gone = self.results_gone.into_iter().filter(|action| !self.results.contains_key(action)).collect();
         let result = |(action, (path, blob))| StandingResult { action, path, blob, attempt: 0 };
-        Sighting {
-            results: self.results.into_iter().map(result).collect(),
-            results_gone: self.results_gone.into_iter().collect(),
-            ..Sighting::default()
-        }
+        Sighting { results: self.results.into_iter().map(result).collect(), results_gone: gone, ..Sighting::default() }
     }
 }
 

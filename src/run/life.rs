@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::journal::{Alarm, Journal, JournalError};
@@ -252,12 +253,31 @@ async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
         raise(world, run, Alarm::GrantIntercepted, &result.message).await?;
     }
     let result = result.to_text();
-    let path = world.paths.path(run.id.action(), at);
+    let path = place(world, run, at).await?;
     world.step(run, Step::Settle { path, result }).await?;
     Ok(Stride::Done(Driven::Settled))
 }
 
 /// After the result is in the ops repo: takes the grant back and removes what the launch made. Safe to call twice.
+/// Where the result of `run` goes: where one of its action stands, whoever wrote it, for an action has one result; a retry in a later
+/// month would else leave two. Whether it may take that one's place is decided when it is published.
+async fn place(world: &World, run: &Run, at: Timestamp) -> Result<String, LifeError> {
+    let action = run.id.action();
+    let standing = world.journal.standing(vec![action.to_string()]).await.map_err(LifeError::journal(run))?;
+    if let Some(standing) = standing.into_iter().flatten().next() {
+        return Ok(standing.path);
+    }
+    // It may have been published since the last look at the ops repo.
+    let before = match run.id.attempt().checked_sub(1) {
+        Some(attempt) => {
+            world.journal.run(&RunId::new(action.clone(), attempt)).await.map_err(LifeError::journal(run))?
+        }
+        None => None,
+    };
+    let published = before.filter(|before| before.published.is_some() && before.kept_aside.is_none());
+    Ok(published.and_then(|before| before.outcome).map_or_else(|| world.paths.path(action, at), |outcome| outcome.path))
+}
+
 ///
 /// # Errors
 /// [`LifeError`] where one of the two did not succeed; the caller tries again later, and it holds nothing else up.
