@@ -39,6 +39,6 @@ mod rare;
 mod remote;
 mod repeat;
 mod service;
+mod unheard;
 mod webhook;
 mod world;
-mod unheard;

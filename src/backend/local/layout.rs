@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{Identity, Life};
 use crate::backend::End;
+use crate::config::types::LocalLimits;
 use crate::runner::fence::{self, Sealed};
 use crate::support::durable;
 use crate::support::ids::{LaunchKey, RunId};
@@ -27,6 +28,8 @@ pub(super) struct LaunchFile {
     pub(super) executable: PathBuf,
     /// Seconds between the polite signal and the kill.
     pub(super) grace_seconds: u64,
+    #[serde(default)]
+    pub(super) limits: LocalLimits,
 }
 
 /// `exit.json`.
@@ -36,12 +39,12 @@ pub(super) struct ExitFile {
     pub(super) at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
-}
-
-/// `runs/<key>/<n>/`.
     /// How long the event stream was, what could not be written of it included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) stream: Option<u64>,
+}
+
+/// `runs/<key>/<n>/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LaunchDir(PathBuf);
 

@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 use self::layout::{Fate, LaunchDir};
 use self::process::Life;
 use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation, Placement};
+use crate::config::types::LocalLimits;
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
 use crate::support::checkup::{Finding, Standing};
@@ -57,6 +58,8 @@ pub struct LocalSettings {
     pub executable: PathBuf,
     /// What each mount is copied from.
     pub mounts: BTreeMap<MountName, PathBuf>,
+    /// What a run may use.
+    pub limits: LocalLimits,
 }
 
 /// Runs on this machine.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, pidfd_open,
-    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, getrlimit, kill_process,
+    pidfd_open, pidfd_send_signal, prlimit, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -26,6 +26,7 @@ use super::process::{self, Identity};
 use super::segments::SegmentWriter;
 use super::{handover, remove, spawn};
 use crate::backend::End;
+use crate::config::types::LocalLimits;
 use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::fault;
 use crate::support::retry::RetryPolicy;
@@ -142,9 +143,9 @@ struct Runner {
     child: Child,
     life: AsyncFd<OwnedFd>,
     pipes: Vec<JoinHandle<()>>,
-    oom_kills: Option<u64>,
     /// Answers how long the event stream was.
     events: Option<JoinHandle<u64>>,
+    oom_kills: Option<u64>,
 }
 
 /// What this process did towards the end of the runner.
@@ -166,6 +167,8 @@ impl Runner {
         let mut child = spawn::with_clean_environment(&mut command).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let life = watch::readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)?;
+        // Before it is handed over what it is to do; what it starts then has the same limits. Where they cannot be set it reads nothing.
+        limit(pid, &launch.limits)?;
 
         let mut pipes = Vec::new();
         if let Some(mut stdin) = child.stdin.take() {
@@ -193,10 +196,10 @@ impl Runner {
             // A thread that panicked has lost output, not the exit.
             let _ = pipe.join();
         }
+        let stream = self.events.and_then(|events| events.join().ok());
         let before_and_after = self.oom_kills.zip(process::oom_kills());
         let short = before_and_after.is_some_and(|(before, after)| after > before);
         Ok(exit_of(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }), stream))
-        let stream = self.events.and_then(|events| events.join().ok());
     }
 
     async fn wait(&self, stop: &mut SignalStream, patience: Duration) -> io::Result<Pressure> {
@@ -218,6 +221,23 @@ impl Runner {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Limits a process, and those that it will start. What is lower already stays.
+fn limit(process: Pid, limits: &LocalLimits) -> io::Result<()> {
+    let mib = |number: u64| number << 20;
+    let all = [
+        (Resource::Nofile, limits.open_files),
+        (Resource::Nproc, limits.processes),
+        (Resource::As, limits.memory_mib.map(mib)),
+        (Resource::Fsize, limits.file_mib.map(mib)),
+    ];
+    for (resource, wanted) in all {
+        let Some(wanted) = wanted else { continue };
+        let most = Some(getrlimit(resource).maximum.map_or(wanted, |most| most.min(wanted)));
+        prlimit(Some(process), resource, Rlimit { current: most, maximum: most })?;
+    }
+    Ok(())
 }
 
 /// Whether the kernel ended something of this control group for want of memory while the runner ran.
