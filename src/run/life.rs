@@ -26,6 +26,7 @@ use crate::action::result::DispatcherRef;
 use crate::backend::{Backend, BackendError};
 use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
+use crate::support::fault;
 use crate::support::ids::RunId;
 use crate::support::tenure::Tenure;
 use crate::support::text::one_line;
@@ -258,7 +259,6 @@ async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
     Ok(Stride::Done(Driven::Settled))
 }
 
-/// After the result is in the ops repo: takes the grant back and removes what the launch made. Safe to call twice.
 /// Where the result of `run` goes: where one of its action stands, whoever wrote it, for an action has one result; a retry in a later
 /// month would else leave two. Whether it may take that one's place is decided when it is published.
 async fn place(world: &World, run: &Run, at: Timestamp) -> Result<String, LifeError> {
@@ -278,6 +278,7 @@ async fn place(world: &World, run: &Run, at: Timestamp) -> Result<String, LifeEr
     Ok(published.and_then(|before| before.outcome).map_or_else(|| world.paths.path(action, at), |outcome| outcome.path))
 }
 
+/// After the result is in the ops repo: takes the grant back and removes what the launch made. Safe to call twice.
 ///
 /// # Errors
 /// [`LifeError`] where one of the two did not succeed; the caller tries again later, and it holds nothing else up.
@@ -285,7 +286,12 @@ pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
     revoke(world, run).await?;
     let Some(handle) = &run.handle else { return Ok(()) };
     match world.backend(run) {
-        Ok(backend) => backend.remove(handle).await.map_err(LifeError::backend(run)),
+        Ok(backend) => {
+            if fault::twice("backend.remove") {
+                backend.remove(handle).await.map_err(LifeError::backend(run))?;
+            }
+            backend.remove(handle).await.map_err(LifeError::backend(run))
+        }
         // Nobody is left to ask, and trying again would not change that.
         Err(gone) => {
             tracing::warn!(run = %run.id, "what its launch left stays where it is: {gone}");
@@ -312,6 +318,9 @@ pub async fn take_back(world: &World, run: &Run) -> Result<(), LifeError> {
 /// Takes the grant back, where there is one, and records that.
 async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
     let Some(record) = &run.grant else { return Ok(()) };
+    if fault::twice("grant.revoke") {
+        world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
+    }
     world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
     world.step(run, Step::Revoke {}).await.map(drop)
 }
