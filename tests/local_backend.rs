@@ -21,6 +21,7 @@ use backend_contract as contract;
 use backend_contract::observe;
 use dispatch::backend::local::{LocalBackend, LocalSettings};
 use dispatch::backend::{Backend as _, BackendError, Cursor, End, Found, Observation};
+use dispatch::config::types::LocalLimits;
 use dispatch::runner::envelope::{Envelope, FormulaKind, Handover, Limits, PROTOCOL, Sealed};
 use dispatch::support::checkup::{Standing, worst};
 use dispatch::support::ids::{BlobId, LaunchKey, sha256_hex};
@@ -62,9 +63,14 @@ impl World {
             .unwrap()
     }
 
-    fn backend(&self) -> LocalBackend {
+    fn settings(&self) -> LocalSettings {
         let mounts = BTreeMap::from([("ssh".parse().unwrap(), self.path("ssh"))]);
-        LocalBackend::new(LocalSettings { runs_dir: self.path("runs"), executable: DISPATCH.into(), mounts }).unwrap()
+        let limits = LocalLimits::default();
+        LocalSettings { runs_dir: self.path("runs"), executable: DISPATCH.into(), mounts, limits }
+    }
+
+    fn backend(&self) -> LocalBackend {
+        LocalBackend::new(self.settings()).unwrap()
     }
 
     /// An envelope whose formula first writes a line into the tally and then does `script`.
@@ -510,8 +516,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_binary_that_is_not_there_is_found_by_check_and_starts_nothing() {
     let world = World::new();
-    let settings =
-        LocalSettings { runs_dir: world.path("runs"), executable: world.path("none"), mounts: BTreeMap::new() };
+    let settings = LocalSettings { executable: world.path("none"), ..world.settings() };
     let backend = LocalBackend::new(settings).unwrap();
     let findings = backend.check().await;
     let wrong: Vec<_> = findings.iter().filter(|finding| finding.standing == Standing::Wrong).collect();

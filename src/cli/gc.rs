@@ -11,6 +11,7 @@ use super::view::GcView;
 use super::{records, render, show};
 use crate::backend::local::{LocalBackend, LocalSettings};
 use crate::config::Config;
+use crate::config::types::LocalLimits;
 use crate::dispatcher::lock::StateLock;
 use crate::dispatcher::sweep::{Mode, Places, kept, sweep, sweep_adhoc};
 use crate::run::journal::read;
@@ -71,7 +72,8 @@ fn local(runs: &std::path::Path) -> Result<LocalBackend, CliError> {
 
 fn opened(runs: &std::path::Path) -> std::io::Result<LocalBackend> {
     let executable = std::env::current_exe()?;
-    LocalBackend::new(LocalSettings { runs_dir: runs.to_owned(), executable, mounts: [].into() })
+    let limits = LocalLimits::default();
+    LocalBackend::new(LocalSettings { runs_dir: runs.to_owned(), executable, mounts: [].into(), limits })
 }
 
 /// Packs the mirror, which only one process may write to: never beside a running dispatcher.

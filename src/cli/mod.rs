@@ -45,6 +45,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 
+use crate::support::descriptors;
 use args::{Cli, OpsVerb, Verb};
 use error::{CliError, Kind};
 use invocation::Invocation;
@@ -52,6 +53,8 @@ use output::{Format, Output, Paint, When, complain};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // First of all: supervisor and runner are verbs, too.
+    descriptors::keep_from_children();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = inside::run(&arguments) {
         return code;

@@ -9,15 +9,13 @@ use super::leaf::{Wrong, not_among};
 use super::remote::{Transport, transport};
 use super::types::{ApprovalMode, Config, Credential, TierApproval};
 use crate::support::diagnostic::Severity::{Error, Warning};
+use crate::support::variables::{is_name, is_reserved};
 
 mod lease;
 mod nomad;
 
 /// The backends of this build.
 const BACKENDS: [&str; 2] = ["local", "nomad"];
-
-/// Variables that no formula may be given: they steer the shell or the loader, or are set by the runner itself.
-const NEVER_PASSED: [&str; 6] = ["HOME", "PATH", "USER", "SHELL", "BASH_ENV", "ENV"];
 
 /// Notes in `draft` everything that does not hold.
 pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, draft: &mut Draft) {
@@ -217,6 +215,11 @@ fn secrets(config: &Config, draft: &mut Draft) {
             wrong.help("add [secrets.vault], or [secrets.file] for one machine without Vault"),
         );
     }
+    for name in config.secrets.allow.iter().filter(|name| is_reserved(name.as_str())) {
+        let words =
+            format!("no secret can be named {name}: that variable is set for each run, or steers what is executed");
+        draft.complain("secrets.allow", Error, Wrong::new(words).help("rename the secret where it is kept"));
+    }
     for (name, _) in config.mounts.iter().filter(|(_, mount)| mount.local.is_none() && mount.nomad.is_none()) {
         let wrong = Wrong::new(format!("the mount `{name}` does not say what is mounted"));
         let help = "add `local = \"<path>\"`, or `nomad = \"<host volume>\"`";
@@ -235,11 +238,9 @@ fn passed_on(config: &Config, draft: &mut Draft) {
     for name in &config.pass_environment {
         let wrong = if passwords.contains(&name.as_str()) {
             Wrong::new(format!("{name} holds the dispatcher's own login; no formula may have it"))
-        } else if NEVER_PASSED.contains(&name.as_str()) || name.starts_with("LD_") || name.starts_with("DISPATCH_") {
-            Wrong::new(format!("{name} is not passed on: it is set for each run, or steers how programs are loaded"))
-        } else if name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            || name.starts_with(|c: char| c.is_ascii_digit())
-        {
+        } else if is_reserved(name) {
+            Wrong::new(format!("{name} is not passed on: it is set for each run, or steers what is executed"))
+        } else if !is_name(name) {
             Wrong::new(format!("`{name}` is not the name of an environment variable"))
         } else {
             continue;

@@ -1,12 +1,14 @@
 //! A run whose grant was too old before its runner could open it: its runner says that it began nothing (exit 66), so another
 //! attempt is asked for without a person. It is a run of its own, is admitted anew, and its result takes the place of the first.
 //!
-//! Bounded: a grant that expires each time is trouble that a person must look at. Only what the runner itself told counts; where
-//! another execution of the same launch was seen, the outcome is `lost` and nothing comes here.
+//! Bounded: a grant that expires each time is trouble that a person must look at. Only what the runner itself told counts, and only
+//! where all that it told was heard and there was a wrapping to expire: a formula may exit with the same code. Where another
+//! execution of the same launch was seen, the outcome is `lost` and nothing comes here.
 
 use super::Dispatcher;
 use crate::action::reason::Reason;
 use crate::action::result::ActionResult;
+use crate::grant::Delivery;
 use crate::run::journal::JournalError;
 use crate::run::record::Run;
 use crate::run::state::State;
@@ -39,6 +41,9 @@ impl Dispatcher {
     async fn try_one_again(&self, id: &RunId) -> Result<Option<RunId>, String> {
         let words = |error: JournalError| chain::words(&error);
         let journal = self.journal();
+        if self.crew.world().secrets.delivery() != Delivery::Wrapped {
+            return Ok(None);
+        }
         let Some(run) = journal.run(id).await.map_err(words)?.filter(grant_had_expired) else { return Ok(None) };
         for attempt in (1..id.attempt()).rev().take(ATTEMPTS as usize - 1) {
             let earlier = journal.run(&RunId::new(id.action().clone(), attempt)).await.map_err(words)?;
@@ -59,7 +64,7 @@ impl Dispatcher {
     }
 }
 
-/// Whether its runner said so, before anything began, and nobody saw it begin elsewhere.
+/// Whether its runner said so, before anything began, in a stream of which nothing is missing, and nobody saw it begin elsewhere.
 fn grant_had_expired(run: &Run) -> bool {
     let result = run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<ActionResult>(&outcome.result).ok());
     let began_elsewhere = matches!(&run.finish, Some(Finish::Ended(ended)) if ended.restarted);
@@ -67,5 +72,11 @@ fn grant_had_expired(run: &Run) -> bool {
         && run.kept_aside.is_none()
         && run.stop.is_none()
         && !began_elsewhere
-        && result.is_some_and(|result| result.reason == Reason::GrantExpired)
+        && !run.grant.as_ref().is_some_and(|grant| grant.wrapping.is_none())
+        && result.is_some_and(|result| result.reason == Reason::GrantExpired && was_heard_whole(&result))
+}
+
+/// Whether nothing of what its runner said is missing.
+fn was_heard_whole(result: &ActionResult) -> bool {
+    result.log.as_ref().is_some_and(|log| !log.truncated && !log.incomplete)
 }

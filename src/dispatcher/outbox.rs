@@ -84,7 +84,10 @@ struct Pushed {
 
 /// What is to become of one waiting result.
 enum Fate {
-    Write,
+    /// There: where the result of the attempt before stands, if there is one.
+    Write {
+        path: String,
+    },
     Stands,
     KeepAside,
 }
@@ -150,8 +153,10 @@ impl Outbox {
         let files: Vec<NewFile> = waiting
             .iter()
             .zip(&fates)
-            .filter(|(_, fate)| matches!(fate, Fate::Write))
-            .map(|((_, outcome), _)| NewFile { path: outcome.path.clone(), bytes: outcome.result.clone().into_bytes() })
+            .filter_map(|((_, outcome), fate)| {
+                let Fate::Write { path } = fate else { return None };
+                Some(NewFile { path: path.clone(), bytes: outcome.result.clone().into_bytes() })
+            })
             .collect();
         let commit = match self.push(&base, &files, waiting).await? {
             Ok(commit) => commit,
@@ -191,23 +196,43 @@ impl Outbox {
     }
 
     async fn fates(&self, base: &CommitId, waiting: &[(Run, Outcome)]) -> Result<Vec<Fate>, OutboxError> {
-        let paths: Vec<String> = waiting.iter().map(|(_, outcome)| outcome.path.clone()).collect();
-        let entries = self.mirror.lookup(base, &paths).await?;
-        let standing: Vec<BlobId> = entries.iter().flatten().map(|entry| entry.object.clone()).collect();
+        let places = self.places(base, waiting).await?;
+        let standing: Vec<BlobId> = places.iter().filter_map(|(_, blob)| blob.clone()).collect();
         let contents = match standing.as_slice() {
             [] => BTreeMap::new(),
             some => self.mirror.blobs(some, COMPARE_LIMIT).await?,
         };
         let mut fates = Vec::with_capacity(waiting.len());
-        for ((run, outcome), entry) in waiting.iter().zip(entries) {
-            fates.push(match entry.map(|entry| contents.get(&entry.object)) {
-                None => Fate::Write,
+        for ((run, outcome), (path, blob)) in waiting.iter().zip(places) {
+            fates.push(match blob.map(|blob| contents.get(&blob)) {
+                None => Fate::Write { path },
                 Some(Some(Blob::Whole(bytes))) if bytes == outcome.result.as_bytes() => Fate::Stands,
-                Some(Some(Blob::Whole(bytes))) if self.is_earlier_attempt(run, bytes).await? => Fate::Write,
+                Some(Some(Blob::Whole(bytes))) if self.is_earlier_attempt(run, bytes).await? => Fate::Write { path },
                 Some(_) => Fate::KeepAside,
             });
         }
         Ok(fates)
+    }
+
+    /// Where each waiting result belongs, and what stands there: its own place, or another one where a result of its action was seen.
+    async fn places(
+        &self,
+        base: &CommitId,
+        waiting: &[(Run, Outcome)],
+    ) -> Result<Vec<(String, Option<BlobId>)>, OutboxError> {
+        let own: Vec<String> = waiting.iter().map(|(_, outcome)| outcome.path.clone()).collect();
+        let actions = waiting.iter().map(|(run, _)| run.id.action().to_string()).collect();
+        let seen = self.journal.standing(actions).await?;
+        let other: Vec<String> =
+            seen.into_iter().zip(&own).map(|(seen, own)| seen.map_or_else(|| own.clone(), |seen| seen.path)).collect();
+        let (at_own, at_other) = (self.mirror.lookup(base, &own).await?, self.mirror.lookup(base, &other).await?);
+        let places = own.into_iter().zip(at_own).zip(other.into_iter().zip(at_other));
+        Ok(places
+            .map(|((own, at_own), (other, at_other))| match (at_own, at_other) {
+                (None, Some(entry)) => (other, Some(entry.object)),
+                (entry, _) => (own, entry.map(|entry| entry.object)),
+            })
+            .collect())
     }
 
     /// Whether what stands is the result of the attempt before, which ours is there to replace. That the journal has it proves
@@ -235,7 +260,7 @@ impl Outbox {
         let mut steps = Vec::with_capacity(waiting.len());
         for ((run, outcome), fate) in waiting.iter().zip(fates) {
             let kept_aside = match fate {
-                Fate::Write | Fate::Stands => None,
+                Fate::Write { .. } | Fate::Stands => None,
                 Fate::KeepAside => Some(self.keep_aside(run, outcome)?),
             };
             steps.push((run.id.clone(), Step::Publish { commit: commit.clone(), kept_aside }));
@@ -256,15 +281,21 @@ impl Outbox {
         waiting: &[(Run, Outcome)],
         fates: &[Fate],
     ) -> Result<Sighting, OutboxError> {
-        let written: Vec<&(Run, Outcome)> =
-            waiting.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Write)).map(|(item, _)| item).collect();
-        let paths: Vec<String> = written.iter().map(|(_, outcome)| outcome.path.clone()).collect();
-        let entries = self.mirror.lookup(commit, &paths).await?;
-        let results = written
+        let (runs, paths): (Vec<&Run>, Vec<String>) = waiting
             .iter()
+            .zip(fates)
+            .filter_map(|((run, _), fate)| match fate {
+                Fate::Write { path } => Some((run, path.clone())),
+                Fate::Stands | Fate::KeepAside => None,
+            })
+            .unzip();
+        let entries = self.mirror.lookup(commit, &paths).await?;
+        let results = runs
+            .into_iter()
+            .zip(paths)
             .zip(entries)
-            .filter_map(|((run, outcome), entry)| {
-                let (action, path) = (run.id.action().to_string(), outcome.path.clone());
+            .filter_map(|((run, path), entry)| {
+                let action = run.id.action().to_string();
                 Some(StandingResult { action, path, blob: entry?.object, attempt: run.id.attempt() })
             })
             .collect();

@@ -282,6 +282,7 @@ pub fn backends(
         runs_dir: config.state_dir.join("runs"),
         executable: executable.to_owned(),
         mounts: config.mounts.iter().filter_map(|(name, mount)| Some((name.clone(), mount.local.clone()?))).collect(),
+        limits: config.backends.local.limits.clone(),
     })
     .map_err(|source| StartError::StateDirectory { path: config.state_dir.join("runs"), source })?;
     let mut all: Vec<Arc<dyn Backend>> = vec![Arc::new(local)];

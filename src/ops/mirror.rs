@@ -184,14 +184,19 @@ impl Mirror {
         let _turn = this.turn_for(name).await?;
         fault::point("ops.fetch.before").map_err(OpsError::io("fetching"))?;
         let login = this.login(this.ops.credential.as_ref())?;
-        let call = Call::new("fetch")
-            .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"])
-            .args(["--", this.remote.address()])
-            .args([format!("+{reference}:{name}")])
-            .variables(this.network())
-            .login(this.remote.address(), login.as_ref())
-            .deadline(|deadlines| deadlines.transfer);
-        let output = this.git.run(call).await?;
+        let call = || {
+            Call::new("fetch")
+                .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"])
+                .args(["--no-auto-maintenance", "--", this.remote.address()])
+                .args([format!("+{reference}:{name}")])
+                .variables(this.network())
+                .login(this.remote.address(), login.as_ref())
+                .deadline(|deadlines| deadlines.transfer)
+        };
+        if fault::twice("ops.fetch") {
+            this.git.run(call()).await?;
+        }
+        let output = this.git.run(call()).await?;
         if !output.succeeded() && output.stderr.contains("couldn't find remote ref") {
             let branch = reference.trim_start_matches("refs/heads/").to_owned();
             return Err(OpsError::NoBranch { branch });
@@ -213,8 +218,11 @@ impl Mirror {
         fault::point("ops.push.before").map_err(OpsError::io("pushing"))?;
         let login = this.login(this.ops.push_credential.as_ref().or(this.ops.credential.as_ref()))?;
         let (address, reference) = (this.remote.address(), this.reference.as_str());
-        let route = Route { address, reference, variables: this.network(), login: login.as_ref() };
-        let pushed = publish::push(&this.git, route, &commit, base).await?;
+        let route = || Route { address, reference, variables: this.network(), login: login.as_ref() };
+        if fault::twice("ops.push") {
+            publish::push(&this.git, route(), &commit, base).await?;
+        }
+        let pushed = publish::push(&this.git, route(), &commit, base).await?;
         fault::point("ops.push.after").map_err(|error| PublishError::Unknown { detail: error.to_string() })?;
         let now = match pushed {
             Pushed::Declined(_) | Pushed::Unclear(_) => self.remote_head().await.ok().flatten(),

@@ -53,8 +53,12 @@ pub(super) async fn import(
     message: &str,
 ) -> Result<CommitId, OpsError> {
     fault::point("ops.import.before").map_err(OpsError::io("making a commit"))?;
-    let call = Call::new("fast-import").args(["--quiet", "--force", "--date-format=now", "--done"]);
-    let answer = git.run(call.input(stream(committer, base, files, message)?)).await?.success()?;
+    let stream = stream(committer, base, files, message)?;
+    let call = || Call::new("fast-import").args(["--quiet", "--force", "--date-format=now", "--done"]);
+    if fault::twice("ops.import") {
+        git.run(call().input(stream.clone())).await?.success()?;
+    }
+    let answer = git.run(call().input(stream)).await?.success()?;
     fault::point("ops.import.after").map_err(OpsError::io("making a commit"))?;
     let text = String::from_utf8_lossy(&answer);
     text.trim().parse().map_err(|_| OpsError::answer("fast-import", text.chars().take(200).collect::<String>()))

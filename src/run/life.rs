@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::journal::{Alarm, Journal, JournalError};
@@ -25,6 +26,7 @@ use crate::action::result::DispatcherRef;
 use crate::backend::{Backend, BackendError};
 use crate::grant::{GrantError, SecretProvider};
 use crate::support::clock::Clock;
+use crate::support::fault;
 use crate::support::ids::{BlobId, RunId};
 use crate::support::tenure::Tenure;
 use crate::support::text::one_line;
@@ -265,9 +267,28 @@ async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
         raise(world, run, Alarm::GrantIntercepted, &result.message).await?;
     }
     let result = result.to_text();
-    let path = world.paths.path(run.id.action(), at);
+    let path = place(world, run, at).await?;
     world.step(run, Step::Settle { path, result }).await?;
     Ok(Stride::Done(Driven::Settled))
+}
+
+/// Where the result of `run` goes: where one of its action stands, whoever wrote it, for an action has one result; a retry in a later
+/// month would else leave two. Whether it may take that one's place is decided when it is published.
+async fn place(world: &World, run: &Run, at: Timestamp) -> Result<String, LifeError> {
+    let action = run.id.action();
+    let standing = world.journal.standing(vec![action.to_string()]).await.map_err(LifeError::journal(run))?;
+    if let Some(standing) = standing.into_iter().flatten().next() {
+        return Ok(standing.path);
+    }
+    // It may have been published since the last look at the ops repo.
+    let before = match run.id.attempt().checked_sub(1) {
+        Some(attempt) => {
+            world.journal.run(&RunId::new(action.clone(), attempt)).await.map_err(LifeError::journal(run))?
+        }
+        None => None,
+    };
+    let published = before.filter(|before| before.published.is_some() && before.kept_aside.is_none());
+    Ok(published.and_then(|before| before.outcome).map_or_else(|| world.paths.path(action, at), |outcome| outcome.path))
 }
 
 /// After the result is in the ops repo: takes the grant back and removes what the launch made. Safe to call twice.
@@ -278,7 +299,12 @@ pub async fn clear_up(world: &World, run: &Run) -> Result<(), LifeError> {
     revoke(world, run).await?;
     let Some(handle) = &run.handle else { return Ok(()) };
     match world.backend(run) {
-        Ok(backend) => backend.remove(handle).await.map_err(LifeError::backend(run)),
+        Ok(backend) => {
+            if fault::twice("backend.remove") {
+                backend.remove(handle).await.map_err(LifeError::backend(run))?;
+            }
+            backend.remove(handle).await.map_err(LifeError::backend(run))
+        }
         // Nobody is left to ask, and trying again would not change that.
         Err(gone) => {
             tracing::warn!(run = %run.id, "what its launch left stays where it is: {gone}");
@@ -305,6 +331,9 @@ pub async fn take_back(world: &World, run: &Run) -> Result<(), LifeError> {
 /// Takes the grant back, where there is one, and records that.
 async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
     let Some(record) = &run.grant else { return Ok(()) };
+    if fault::twice("grant.revoke") {
+        world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
+    }
     world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
     world.step(run, Step::Revoke {}).await.map(drop)
 }

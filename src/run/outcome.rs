@@ -3,7 +3,7 @@
 //!
 //! The backend's exit code decides. The runner's stream is asked two things only: whether the formula had begun (a reserved exit
 //! code means what it says only when it had not), and what the runner knows of an exit code that a formula may also choose: that it ended
-//! it at its time limit, or that a signal did.
+//! it at its time limit, or that a signal did. Where a part of that stream is missing, what is not in it proves nothing.
 
 use super::step::{Finish, StopCause};
 use crate::action::reason::Reason;
@@ -20,6 +20,10 @@ pub const NO_EXIT_CODE: i32 = 125;
 pub struct Told {
     /// How often a runner said that the formula begins.
     pub starts: u32,
+    /// A part of what the runner said is missing: what was not heard of it, it may have said.
+    pub gap: bool,
+    /// The runner said with what it exits: the end of what it had to say is there.
+    pub last_word: bool,
     /// The runner said that it ended the formula at its time limit.
     pub timed_out: bool,
     /// A signal ended the formula or the runner: the runner said so, or fell silent.
@@ -43,6 +47,11 @@ impl Told {
     fn seen_as(&self, code: i32) -> i32 {
         const TAKEN: [i32; 2] = [ReservedExit::GrantIntercepted as i32, ReservedExit::GrantExpired as i32];
         if self.opened && TAKEN.contains(&code) { ReservedExit::FenceLost as i32 } else { code }
+    }
+
+    /// Whether all of it is there, so that what was not said did not happen.
+    fn is_whole(&self) -> bool {
+        !self.gap && self.last_word
     }
 }
 
@@ -162,8 +171,9 @@ fn killed(ended: &Ended, stop: Option<StopCause>) -> Meaning {
 
 /// A wrapping that is gone before its time, of a run that ended before its runner can have opened it: somebody else has the grant.
 ///
-/// Not of a run whose runner may have begun unseen (an exit code of the formula, an end that cannot be learned), and not where the
-/// runner itself accounts for it: it lost the answer to its own unwrap (66), or found an earlier execution (65).
+/// Not of a run whose runner may have begun unseen (an exit code of the formula, an end that cannot be learned, a stream with a
+/// part missing), and not where the runner itself accounts for it: it lost the answer to its own unwrap (66), or found an earlier
+/// execution (65).
 fn intercepted(ended: &Ended, told: &Told) -> Option<Meaning> {
     const BEFORE: [i32; 3] = [
         ReservedExit::BadEnvelope as i32,
@@ -171,11 +181,13 @@ fn intercepted(ended: &Ended, told: &Told) -> Option<Meaning> {
         ReservedExit::FormulaNotRunnable as i32,
     ];
     let exit = match ended.how {
-        End::Exited(code) if BEFORE.contains(&code) => Some(code),
-        End::Signalled(signal) => Some(128 + signal),
-        End::OutOfMemory => Some(137),
+        End::Exited(code) if BEFORE.contains(&code) && told.is_whole() => Some(code),
+        // Killed, a runner has no last word.
+        End::Signalled(signal) if !told.gap => Some(128 + signal),
+        End::OutOfMemory if !told.gap => Some(137),
+        // It had nothing to say that could be missing.
         End::NotStarted => None,
-        End::Exited(_) | End::Killed | End::Unknown => return None,
+        _ => return None,
     };
     if told.wrapping != Some(Fate::Gone) || told.opened || told.starts > 0 {
         return None;
@@ -200,7 +212,7 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
     if told.starts == 0
         && let Some(meaning) = reserved(told.seen_as(code), told.complaint.as_deref())
     {
-        return meaning;
+        return if told.is_whole() { meaning } else { begun_unseen(code) };
     }
     if told.turned_away == Some(code) && FENCES.contains(&code) {
         return turned_away(code, told);
@@ -222,6 +234,16 @@ fn exited(code: i32, stop: Option<StopCause>, told: &Told) -> Meaning {
         };
         Meaning::new(ResultState::Failed, Reason::ExitNonzero, Some(code), words)
     })
+}
+
+/// The exit code is one that the runner keeps for stops before the formula, and the formula may have chosen it: it was not heard to
+/// begin, but not all was heard. Such a run is never called one that did not start.
+fn begun_unseen(code: i32) -> Meaning {
+    let words = format!(
+        "it exited with {code}, which the runner keeps for stops before the formula begins; a part of what it said is missing, and \
+         whether the formula had begun cannot be learned"
+    );
+    Meaning::new(ResultState::Lost, Reason::ExitUnknown, Some(code), words)
 }
 
 /// The backend shows the end of a later execution only: of the one in which the formula had begun, nothing is known but that.

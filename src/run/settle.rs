@@ -71,6 +71,8 @@ fn told(run: &Run, progress: &Progress) -> Told {
         opened: progress.opened,
         wrapping: run.wrapping,
         starts: progress.started,
+        gap: has_gap(progress),
+        last_word: progress.exit.is_some(),
         timed_out: progress.stopped.as_deref() == Some("timed_out"),
         signalled: progress.stopped.as_deref() == Some(SIGNALLED) || fell_silent(progress),
         turned_away: progress.turned_away,
@@ -81,7 +83,12 @@ fn told(run: &Run, progress: &Progress) -> Told {
 /// The runner began the formula and never said how it ended, although nothing of what it said is missing: it was ended itself. A
 /// container's exit code does not tell that from a formula's own.
 fn fell_silent(progress: &Progress) -> bool {
-    progress.started > 0 && progress.exit.is_none() && !progress.incomplete && progress.dropped == 0
+    progress.started > 0 && progress.exit.is_none() && !has_gap(progress)
+}
+
+/// Whether the backend could not give all that the runner said.
+fn has_gap(progress: &Progress) -> bool {
+    progress.incomplete || progress.dropped > 0
 }
 
 /// When the formula began, by the runner's clock; where it did not say, when the launch was known.

@@ -10,53 +10,10 @@ use super::envelope::{Envelope, Secrets};
 use super::redact::Unfit;
 use super::redact::fit::fit;
 use crate::support::ids::SecretName;
+use crate::support::variables::{is_name, is_reserved};
 
 /// Where programs are looked for, `bash` included.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Names that neither a secret nor the config may set: they choose what is executed or how the shell reads it, or they are
-/// set here.
-const RESERVED: [&str; 31] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "PWD",
-    "BASH_ENV",
-    "ENV",
-    "IFS",
-    "PS4",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "BASH_XTRACEFD",
-    "PROMPT_COMMAND",
-    "GLOBIGNORE",
-    "CDPATH",
-    "POSIXLY_CORRECT",
-    "GCONV_PATH",
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_PROXY_COMMAND",
-    "GIT_ASKPASS",
-    "GIT_EDITOR",
-    "GIT_PAGER",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_EXEC_PATH",
-    "GIT_TEMPLATE_DIR",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "VAULT_ACTION_TOML",
-    "TRACEPARENT",
-];
-
-/// Beginnings of such names.
-const RESERVED_PREFIXES: [&str; 5] = ["LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG", "DISPATCH_"];
-
-/// Whether neither a secret nor the config may set the variable `name`.
-pub fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
 
 /// Why there is no environment for the formula. The texts hold no value.
 #[derive(Debug, thiserror::Error)]
@@ -136,11 +93,8 @@ pub fn check_secrets(secrets: &Secrets) -> Result<(), EnvironmentError> {
 }
 
 fn check_variable(name: &str, value: &str) -> Result<(), &'static str> {
-    let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     match () {
-        () if !is_name => Err("a name is letters, digits and `_`, no digit first"),
+        () if !is_name(name) => Err("a name is letters, digits and `_`, no digit first"),
         () if value.contains('\0') => Err("its value holds a NUL byte"),
         () => Ok(()),
     }
@@ -188,18 +142,6 @@ pub fn variables(envelope: &Envelope, places: &Places<'_>) -> Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_steer_the_shell_git_or_the_runner_are_reserved_and_ordinary_ones_are_not() {
-        for name in
-            ["PATH", "LD_PRELOAD", "BASH_ENV", "BASH_FUNC_ls%%", "GIT_CONFIG_COUNT", "GIT_SSH_COMMAND", "DISPATCH_X"]
-        {
-            assert!(is_reserved(name), "{name}");
-        }
-        for name in ["GIT_TOKEN", "FORGE_URL", "PATHS", "LANG", "GIT_AUTHOR_NAME", "ENVIRONMENT"] {
-            assert!(!is_reserved(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_variable_needs_a_name_that_a_shell_accepts() {

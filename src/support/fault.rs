@@ -8,7 +8,7 @@
 //! - `full:journal.:FILE`: every step whose name begins so fails while there is that file: a disk that is full until it is freed;
 //! - `pause:journal.return.after:FILE`: goes on once that file is gone.
 //!
-//! With `DISPATCH_FAULT_TWICE=1` every step that asks [`twice`] is executed twice.
+//! With `DISPATCH_FAULT_TWICE=1` every step that asks [`twice`] is executed twice; the trace has a line `twice:<step>` for each.
 
 /// Passes the point `name`: may kill this process with SIGKILL, or answer the error of a full disk.
 ///
@@ -29,14 +29,15 @@ pub fn point(_name: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether every step is to be executed twice.
-pub fn twice() -> bool {
+/// Whether every step is to be executed twice, and so `step`.
+pub fn twice(step: &str) -> bool {
     #[cfg(feature = "fault-points")]
     {
-        std::env::var_os("DISPATCH_FAULT_TWICE").is_some()
+        imp::twice(step)
     }
     #[cfg(not(feature = "fault-points"))]
     {
+        let _ = step;
         false
     }
 }
@@ -140,6 +141,14 @@ mod imp {
             // In one write: several processes trace into the same file.
             let _ = file.write_all(format!("{name}\n").as_bytes());
         }
+    }
+
+    pub(super) fn twice(step: &str) -> bool {
+        let asked = std::env::var_os("DISPATCH_FAULT_TWICE").is_some();
+        if asked {
+            trace(&format!("twice:{step}"));
+        }
+        asked
     }
 
     pub(super) fn point(name: &str) -> io::Result<()> {

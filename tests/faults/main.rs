@@ -3,8 +3,9 @@
 //!
 //! - `world`: an ops repo, a state directory and the binary; `child` is one call of it; `check` compares tally, results, journal.
 //! - `points`: kill and full disk at every point that a good round passes; `rare`: at those that only a rare one does; `full`: a
-//!   disk that stays full. `repeat`: every step twice.
+//!   disk that stays full. `repeat`: every step twice. `unheard`: a run whose events are lost.
 //! - `remote`: pushes that are lost or refused, rewritten history. `journal`: missing, damaged, older.
+//! - `dated`: results in folders by month. `apart`: what a run on this machine gets and may use.
 //! - `backend`: one that the config no longer has. `service`: one instance, signals, limits, order. `beside`: other verbs meanwhile.
 //! - `webhook`: being woken.
 
@@ -25,10 +26,12 @@ mod git_http;
 #[path = "../common/ops_repo.rs"]
 mod ops_repo;
 
+mod apart;
 mod backend;
 mod beside;
 mod check;
 mod child;
+mod dated;
 mod forged;
 mod full;
 mod journal;
@@ -37,5 +40,6 @@ mod rare;
 mod remote;
 mod repeat;
 mod service;
+mod unheard;
 mod webhook;
 mod world;

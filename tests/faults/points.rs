@@ -52,7 +52,7 @@ fn borrowed<'e>(environment: &'e [(&'static str, String)]) -> Vec<(&'static str,
 
 /// Passed by the supervisor or the runner of a run: what becomes of the run itself is then not certain, but that it is not repeated.
 fn is_of_the_run(point: &str) -> bool {
-    ["runner.fence.", "local.record.", "local.exit."].iter().any(|area| point.starts_with(area))
+    ["runner.fence.", "local.record.", "local.segment.", "local.exit."].iter().any(|area| point.starts_with(area))
 }
 
 fn strictness(point: &str) -> Strictness {
@@ -152,6 +152,7 @@ fn every_durable_step_has_a_point_before_and_one_after_it() {
         "local.record",
         "local.ack",
         "runner.fence",
+        "local.segment",
         "local.exit",
         "log.record",
         "ops.fetch",

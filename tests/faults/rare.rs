@@ -68,7 +68,7 @@ fn a_log_that_is_shortened_is_whole_also_when_that_is_broken_off() {
 }
 
 /// The head that a person would be told to accept.
-fn rewritten_head(world: &World) -> Option<String> {
+pub(crate) fn rewritten_head(world: &World) -> Option<String> {
     let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
     let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     Some(words.split("accept-rewrite ").nth(1)?.get(..40)?.to_owned())

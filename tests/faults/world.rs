@@ -172,11 +172,16 @@ impl World {
 
     /// The result of `id` in the head of the remote.
     pub(crate) fn result(&self, id: &str) -> Option<serde_json::Value> {
-        let path = format!("vault/actions/{id}.result.json");
-        if self.repo.remote_git(&["ls-tree", "main", "--", &path]).is_empty() {
-            return None;
-        }
-        Some(serde_json::from_str(&self.repo.remote_git(&["show", &format!("main:{path}")])).unwrap())
+        let paths = self.result_paths(id);
+        assert!(paths.len() <= 1, "{id} has more results than one: {paths:?}");
+        Some(serde_json::from_str(&self.repo.remote_git(&["show", &format!("main:{}", paths.first()?)])).unwrap())
+    }
+
+    /// Where results of `id` stand in the head of the remote.
+    pub(crate) fn result_paths(&self, id: &str) -> Vec<String> {
+        let names = self.repo.remote_git(&["ls-tree", "-r", "--name-only", "main", "--", "vault"]);
+        let file = format!("/{id}.result.json");
+        names.lines().filter(|path| path.ends_with(&file)).map(str::to_owned).collect()
     }
 
     pub(crate) fn wait_for_result(&self, id: &str) -> serde_json::Value {

@@ -56,6 +56,7 @@ pub(super) fn prepare(
         run: envelope.run.clone(),
         executable: settings.executable.clone(),
         grace_seconds: envelope.limits.grace_seconds,
+        limits: settings.limits.clone(),
     };
     describe(&of_key, &dir, &launch).map_err(io_error("writing launch.json"))?;
     Ok(Prepared::Fresh(place, envelope))

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{Identity, Life};
 use crate::backend::End;
+use crate::config::types::LocalLimits;
 use crate::runner::fence::{self, Sealed};
 use crate::support::durable;
 use crate::support::ids::{LaunchKey, RunId};
@@ -27,6 +28,8 @@ pub(super) struct LaunchFile {
     pub(super) executable: PathBuf,
     /// Seconds between the polite signal and the kill.
     pub(super) grace_seconds: u64,
+    #[serde(default)]
+    pub(super) limits: LocalLimits,
 }
 
 /// `exit.json`.
@@ -36,6 +39,9 @@ pub(super) struct ExitFile {
     pub(super) at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) detail: Option<String>,
+    /// How long the event stream was, what could not be written of it included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<u64>,
 }
 
 /// `runs/<key>/<n>/`.
@@ -187,7 +193,7 @@ mod tests {
         let taken = durable::create_exclusive(&dir.fence(), b"run").unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
         // The runner that lost the fence leaves an exit behind; that is no launch either.
-        let exit = ExitFile { how: End::Exited(65), at: Timestamp::UNIX_EPOCH, detail: None };
+        let exit = ExitFile { how: End::Exited(65), at: Timestamp::UNIX_EPOCH, detail: None, stream: None };
         write(&dir.exit_file(), &exit).unwrap();
         assert_eq!(dir.decide().unwrap(), Fate::Sealed);
     }

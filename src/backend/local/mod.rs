@@ -32,6 +32,7 @@ use tokio::sync::mpsc;
 use self::layout::{Fate, LaunchDir};
 use self::process::Life;
 use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation, Placement};
+use crate::config::types::LocalLimits;
 use crate::runner::envelope::Envelope;
 use crate::runner::environment;
 use crate::support::checkup::{Finding, Standing};
@@ -58,6 +59,8 @@ pub struct LocalSettings {
     pub executable: PathBuf,
     /// What each mount is copied from.
     pub mounts: BTreeMap<MountName, PathBuf>,
+    /// What a run may use.
+    pub limits: LocalLimits,
 }
 
 /// Runs on this machine.
@@ -129,6 +132,15 @@ impl LocalBackend {
         }
         // Without a launch file the supervisor was never started.
         Ok(dir.launch()?.map(|launch| Listed { key: key.clone(), run: launch.run, handle: place.handle() }))
+    }
+
+    fn ask_to_stop(&self, handle: &Handle) -> Result<(), BackendError> {
+        let life = Place::of(handle)?.dir(&self.settings).life().map_err(io_error("looking for the supervisor"))?;
+        let Life::Running(supervisor) = life else { return Ok(()) };
+        match pidfd_send_signal(supervisor, Signal::TERM) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(io_error("asking the supervisor to stop")(errno.into())),
+        }
     }
 
     /// The folder of runs: writable, with room, and rid of removals that were cut short.
@@ -270,12 +282,10 @@ impl Backend for LocalBackend {
     }
 
     async fn cancel(&self, handle: &Handle) -> Result<(), BackendError> {
-        let life = Place::of(handle)?.dir(&self.settings).life().map_err(io_error("looking for the supervisor"))?;
-        let Life::Running(supervisor) = life else { return Ok(()) };
-        match pidfd_send_signal(supervisor, Signal::TERM) {
-            Ok(()) | Err(Errno::SRCH) => Ok(()),
-            Err(errno) => Err(io_error("asking the supervisor to stop")(errno.into())),
+        if fault::twice("backend.cancel") {
+            self.ask_to_stop(handle)?;
         }
+        self.ask_to_stop(handle)
     }
 
     async fn remove(&self, handle: &Handle) -> Result<(), BackendError> {

@@ -61,7 +61,8 @@ pub(super) async fn follow(
             }
         }
     }
-    send(dir, &mut position, Writer::Gone, news).await
+    let end = dir.exit()?.and_then(|exit| exit.stream);
+    send(dir, &mut position, Writer::Gone { end }, news).await
 }
 
 async fn send(
@@ -97,7 +98,7 @@ pub(super) async fn end(dir: &LaunchDir) -> io::Result<ExitFile> {
         }
     };
     sweep(dir).await?;
-    Ok(ExitFile { how: End::Unknown, at: SystemClock.now(), detail: Some(words.to_owned()) })
+    Ok(ExitFile { how: End::Unknown, at: SystemClock.now(), detail: Some(words.to_owned()), stream: None })
 }
 
 /// Ends every process of the supervisor's session. Formulas have their own process groups in it.

@@ -1,5 +1,6 @@
 //! The runner's event stream on disk: segment files named by the position in the stream at which they begin, so that what
-//! was dropped between two of them can be counted from their names alone.
+//! was dropped between two of them can be counted from their names alone. Where the stream ended, `exit.json` says: what was
+//! lost behind the last segment has no name.
 //!
 //! The supervisor writes, the dispatcher reads, at the same time and without a lock: a segment only grows until the next one
 //! exists.
@@ -8,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::support::fault;
 
 /// A segment is ended at the first end of a line after this many bytes.
 const SEGMENT: u64 = 8 << 20;
@@ -49,17 +52,30 @@ impl SegmentWriter {
         self.append(after);
     }
 
+    /// Where the stream ends.
+    pub(super) fn end(&self) -> u64 {
+        self.at
+    }
+
     fn append(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        if self.open.is_none() {
-            self.open = self.begin().ok();
-        }
-        if self.open.as_mut().is_some_and(|file| file.write_all(bytes).is_err()) {
+        if self.put(bytes).is_err() {
             self.open = None;
         }
         self.at += bytes.len() as u64;
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        fault::point("local.segment.before")?;
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => self.begin()?,
+        };
+        file.write_all(bytes)?;
+        self.open = Some(file);
+        fault::point("local.segment.after")
     }
 
     fn begin(&mut self) -> io::Result<File> {
@@ -77,7 +93,20 @@ impl SegmentWriter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writer {
     Alive,
-    Gone,
+    /// It does not, and ended at this position, where that is known.
+    Gone {
+        end: Option<u64>,
+    },
+}
+
+impl Writer {
+    /// How much of what follows `at` was lost at the end, of which `length` bytes are there and make no line.
+    fn lost(self, at: u64, length: u64) -> u64 {
+        match self {
+            Self::Alive => 0,
+            Self::Gone { end } => end.unwrap_or(0).saturating_sub(at).max(length),
+        }
+    }
 }
 
 /// What follows a position of the stream.
@@ -110,8 +139,10 @@ pub(super) fn read(folder: &Path, at: u64, writer: Writer) -> io::Result<Chunk> 
     Ok(match later {
         _ if length == BLOCK => gap(length),
         Some(start) => gap(start - at),
-        None if writer == Writer::Gone && length > 0 => gap(length),
-        None => Chunk::Nothing,
+        None => match writer.lost(at, length) {
+            0 => Chunk::Nothing,
+            lost => gap(lost),
+        },
     })
 }
 
@@ -147,6 +178,8 @@ fn starts(folder: &Path) -> io::Result<Vec<u64>> {
 mod tests {
     use super::*;
 
+    const GONE: Writer = Writer::Gone { end: None };
+
     /// Reads all there is: the bytes of whole lines, and how many bytes were missing.
     fn drain(folder: &Path, mut at: u64, writer: Writer) -> (Vec<u8>, u64) {
         let (mut lines, mut missing) = (Vec::new(), 0);
@@ -174,7 +207,7 @@ mod tests {
     fn a_last_line_without_an_end_is_counted_as_missing_once_nobody_writes_any_more() {
         let folder = tempfile::tempdir().unwrap();
         SegmentWriter::new(folder.path()).write(b"one\ntw");
-        assert_eq!(drain(folder.path(), 0, Writer::Gone), (b"one\n".to_vec(), 2));
+        assert_eq!(drain(folder.path(), 0, GONE), (b"one\n".to_vec(), 2));
     }
 
     #[test]
@@ -187,10 +220,10 @@ mod tests {
             writer.write(&line);
         }
         assert_eq!(starts(folder.path()).unwrap().len(), KEEP_FIRST + KEEP_LAST);
-        let (lines, missing) = drain(folder.path(), 0, Writer::Gone);
+        let (lines, missing) = drain(folder.path(), 0, GONE);
         assert_eq!(lines.len() as u64 + missing, total as u64);
         assert!(missing >= 60 << 20, "{missing}");
-        let at_the_end = drain(folder.path(), total as u64 - 65_536, Writer::Gone);
+        let at_the_end = drain(folder.path(), total as u64 - 65_536, GONE);
         assert_eq!(at_the_end, (line, 0));
     }
 
@@ -203,7 +236,7 @@ mod tests {
         for _ in 0..total / lines.len() {
             writer.write(&lines);
         }
-        let (read, missing) = drain(folder.path(), 0, Writer::Gone);
+        let (read, missing) = drain(folder.path(), 0, GONE);
         assert_eq!((read.len(), missing), (total, 0));
     }
 
@@ -215,7 +248,7 @@ mod tests {
         writer.open = Some(File::open("/dev/null").unwrap());
         writer.write(b"lost\n");
         writer.write(b"three\n");
-        assert_eq!(drain(folder.path(), 0, Writer::Gone), (b"one\nthree\n".to_vec(), 5));
+        assert_eq!(drain(folder.path(), 0, GONE), (b"one\nthree\n".to_vec(), 5));
     }
 
     #[test]
@@ -226,6 +259,21 @@ mod tests {
             writer.write(&vec![b'x'; 1 << 20]);
         }
         assert_eq!(starts(folder.path()).unwrap().len(), KEEP_FIRST + KEEP_LAST);
-        assert_eq!(drain(folder.path(), 0, Writer::Gone), (Vec::new(), 120 << 20));
+        assert_eq!(drain(folder.path(), 0, GONE), (Vec::new(), 120 << 20));
+    }
+
+    #[test]
+    fn what_was_lost_at_the_end_shows_once_it_is_known_where_that_was() {
+        for whole in [&b"one\n"[..], b"one\ntw", b""] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut writer = SegmentWriter::new(folder.path());
+            writer.write(whole);
+            writer.open = Some(File::open("/dev/null").unwrap());
+            writer.write(b"lost\n");
+            let there: Vec<u8> = whole.iter().copied().take(4 * usize::from(!whole.is_empty())).collect();
+            assert_eq!(drain(folder.path(), 0, Writer::Alive), (there.clone(), 0));
+            let missing = writer.end() - there.len() as u64;
+            assert_eq!(drain(folder.path(), 0, Writer::Gone { end: Some(writer.end()) }), (there, missing));
+        }
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, pidfd_open,
-    pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, getrlimit, kill_process,
+    pidfd_open, pidfd_send_signal, prlimit, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, wait,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -26,6 +26,7 @@ use super::process::{self, Identity};
 use super::segments::SegmentWriter;
 use super::{handover, remove, spawn};
 use crate::backend::End;
+use crate::config::types::LocalLimits;
 use crate::support::clock::{Clock as _, SystemClock};
 use crate::support::fault;
 use crate::support::retry::RetryPolicy;
@@ -105,18 +106,25 @@ async fn follow(dir: &LaunchDir, launch: &LaunchFile, document: Zeroizing<Vec<u8
 
     let exit = match Runner::start(dir, launch, document) {
         Ok(runner) => runner.run_to_end(&mut stop, Duration::from_secs(launch.grace_seconds)).await?,
-        Err(error) => (End::NotStarted, Some(format!("{} could not be started: {error}", launch.executable.display()))),
+        Err(error) => {
+            let words = format!("{} could not be started: {error}", launch.executable.display());
+            exit_of((End::NotStarted, Some(words)), None)
+        }
     };
     // Copies of keys are of no use any more, and need not lie there until the directory is removed.
     let _ = remove::tree(&dir.mounts());
-    record(dir, exit.0, exit.1)
+    record(dir, &exit)
 }
 
-fn record(dir: &LaunchDir, how: End, detail: Option<String>) -> Result<(), SuperviseError> {
-    let exit = ExitFile { how, at: SystemClock.now(), detail };
+/// The end of now.
+fn exit_of((how, detail): (End, Option<String>), stream: Option<u64>) -> ExitFile {
+    ExitFile { how, at: SystemClock.now(), detail, stream }
+}
+
+fn record(dir: &LaunchDir, exit: &ExitFile) -> Result<(), SuperviseError> {
     let write = || {
         fault::point("local.exit.before")?;
-        layout::write(&dir.exit_file(), &exit)?;
+        layout::write(&dir.exit_file(), exit)?;
         fault::point("local.exit.after")
     };
     let mut last = write();
@@ -135,6 +143,8 @@ struct Runner {
     child: Child,
     life: AsyncFd<OwnedFd>,
     pipes: Vec<JoinHandle<()>>,
+    /// Answers how long the event stream was.
+    events: Option<JoinHandle<u64>>,
     oom_kills: Option<u64>,
 }
 
@@ -157,27 +167,28 @@ impl Runner {
         let mut child = spawn::with_clean_environment(&mut command).spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let life = watch::readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)?;
+        // Before it is handed over what it is to do; what it starts then has the same limits. Where they cannot be set it reads nothing.
+        limit(pid, &launch.limits)?;
 
         let mut pipes = Vec::new();
         if let Some(mut stdin) = child.stdin.take() {
             // In a thread, as the pipe may hold less than the document. A runner that reads none of it says so by its exit.
             pipes.push(thread::spawn(move || drop(stdin.write_all(&document))));
         }
-        if let Some(stdout) = child.stdout.take() {
-            pipes.push(thread::spawn(move || pump(stdout, |bytes| events.write(bytes))));
-        }
+        let events = child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                pump(stdout, |bytes| events.write(bytes));
+                events.end()
+            })
+        });
         if let Some(errors) = child.stderr.take() {
             pipes.push(thread::spawn(move || keep_the_beginning(errors, &mut stderr)));
         }
-        Ok(Self { child, life, pipes, oom_kills })
+        Ok(Self { child, life, pipes, events, oom_kills })
     }
 
     /// Waits until the runner and everything below it has ended, and says how the runner did.
-    async fn run_to_end(
-        mut self,
-        stop: &mut SignalStream,
-        grace: Duration,
-    ) -> Result<(End, Option<String>), SuperviseError> {
+    async fn run_to_end(mut self, stop: &mut SignalStream, grace: Duration) -> Result<ExitFile, SuperviseError> {
         let pressure = self.wait(stop, grace + BEYOND_GRACE).await.map_err(SuperviseError::Wait)?;
         let status = self.child.wait().map_err(SuperviseError::Wait)?;
         end_what_is_left().map_err(SuperviseError::Wait)?;
@@ -185,9 +196,10 @@ impl Runner {
             // A thread that panicked has lost output, not the exit.
             let _ = pipe.join();
         }
+        let stream = self.events.and_then(|events| events.join().ok());
         let before_and_after = self.oom_kills.zip(process::oom_kills());
         let short = before_and_after.is_some_and(|(before, after)| after > before);
-        Ok(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }))
+        Ok(exit_of(judge(status, pressure, if short { Memory::Short } else { Memory::Enough }), stream))
     }
 
     async fn wait(&self, stop: &mut SignalStream, patience: Duration) -> io::Result<Pressure> {
@@ -209,6 +221,23 @@ impl Runner {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Limits a process, and those that it will start. What is lower already stays.
+fn limit(process: Pid, limits: &LocalLimits) -> io::Result<()> {
+    let mib = |number: u64| number << 20;
+    let all = [
+        (Resource::Nofile, limits.open_files),
+        (Resource::Nproc, limits.processes),
+        (Resource::As, limits.memory_mib.map(mib)),
+        (Resource::Fsize, limits.file_mib.map(mib)),
+    ];
+    for (resource, wanted) in all {
+        let Some(wanted) = wanted else { continue };
+        let most = Some(getrlimit(resource).maximum.map_or(wanted, |most| most.min(wanted)));
+        prlimit(Some(process), resource, Rlimit { current: most, maximum: most })?;
+    }
+    Ok(())
 }
 
 /// Whether the kernel ended something of this control group for want of memory while the runner ran.

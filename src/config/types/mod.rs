@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::ids::MountName;
 
 pub use approval::{Approval, ApprovalMode, Approver, TierApproval};
-pub use backends::{Backends, Mount};
+pub use backends::{Backends, Local, LocalLimits, Mount};
 pub use forge::Forge;
 pub use lease::Lease;
 pub use limits::Limits;

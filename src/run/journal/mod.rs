@@ -217,7 +217,7 @@ impl Journal {
     /// [`JournalError::Illegal`] when it may not be taken; any failure to write. In both cases nothing was recorded.
     pub async fn step(&self, run: &RunId, step: Step) -> Result<Run, JournalError> {
         let kind = step.kind().word();
-        if fault::twice() {
+        if fault::twice("journal.step") {
             self.step_once(run, &step).await?;
         }
         fault::point(&format!("journal.{kind}.before"))?;
@@ -242,15 +242,22 @@ impl Journal {
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let at = self.clock.now();
+        if fault::twice("journal.steps") {
+            self.steps_once(steps.clone()).await?;
+        }
         fault::point(&format!("journal.{point}.before"))?;
-        let told = stories(&steps);
+        let after = self.steps_once(steps).await?;
+        fault::point(&format!("journal.{point}.after"))?;
+        Ok(after)
+    }
+
+    async fn steps_once(&self, steps: Vec<(RunId, Step)>) -> Result<Vec<Run>, JournalError> {
+        let (at, told) = (self.clock.now(), stories(&steps));
         let job = move |connection: &Connection| {
             steps.iter().map(|(run, step)| store::step(connection, run, step, at)).collect()
         };
         let after: Vec<Stepped> = self.call(job).await?;
         self.tell(&told, after.iter().map(|after| after.news));
-        fault::point(&format!("journal.{point}.after"))?;
         Ok(after.into_iter().map(|after| after.run).collect())
     }
 
@@ -259,12 +266,18 @@ impl Journal {
     /// # Errors
     /// As [`Journal::step`].
     pub async fn sight(&self, sighting: Sighting) -> Result<(), JournalError> {
-        let at = self.clock.now();
+        if fault::twice("journal.sight") {
+            self.sight_once(sighting.clone()).await?;
+        }
         fault::point("journal.sight.before")?;
-        let told = stories(&sighting.steps);
+        self.sight_once(sighting).await?;
+        Ok(fault::point("journal.sight.after")?)
+    }
+
+    async fn sight_once(&self, sighting: Sighting) -> Result<(), JournalError> {
+        let (at, told) = (self.clock.now(), stories(&sighting.steps));
         let news = self.call(move |connection| store::sight(connection, &sighting, at)).await?;
         self.tell(&told, news);
-        fault::point("journal.sight.after")?;
         Ok(())
     }
 
@@ -273,9 +286,13 @@ impl Journal {
     /// # Errors
     /// Any failure to write.
     pub async fn note(&self, kind: &'static str, data: serde_json::Value) -> Result<(), JournalError> {
-        let at = self.clock.now();
+        let (at, data) = (self.clock.now(), data.to_string());
+        if fault::twice("journal.note") {
+            let data = data.clone();
+            self.call(move |connection| chain::append(connection, at, "", kind, &data)).await?;
+        }
         fault::point("journal.note.before")?;
-        self.call(move |connection| chain::append(connection, at, "", kind, &data.to_string())).await?;
+        self.call(move |connection| chain::append(connection, at, "", kind, &data)).await?;
         Ok(fault::point("journal.note.after")?)
     }
 
@@ -303,6 +320,10 @@ impl Journal {
     /// # Errors
     /// Any failure to write.
     pub async fn set(&self, key: &'static str, value: Option<String>) -> Result<(), JournalError> {
+        if fault::twice("journal.set") {
+            let value = value.clone();
+            self.call(move |connection| store::set(connection, key, value.as_deref())).await?;
+        }
         fault::point("journal.set.before")?;
         self.call(move |connection| store::set(connection, key, value.as_deref())).await?;
         Ok(fault::point("journal.set.after")?)

@@ -218,7 +218,7 @@ async fn launch(
         return_unlaunched(world, run, "the lease was over before the launch was asked for").await?;
         return Ok(Stride::Again);
     }
-    if fault::twice() {
+    if fault::twice("backend.launch") {
         backend.launch(key, &envelope).await.map_err(LifeError::backend(run))?;
     }
     match backend.launch(key, &envelope).await {

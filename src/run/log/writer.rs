@@ -210,6 +210,7 @@ impl LogWriter {
         self.unrecorded = 0;
         let written = fault::point("log.record.before")
             .and_then(|()| self.file.sync_data())
+            .and_then(|()| if fault::twice("log.record") { self.write_state() } else { Ok(()) })
             .and_then(|()| self.write_state())
             .and_then(|()| fault::point("log.record.after"));
         written.map_err(|source| LogError::Record { path: self.path.clone(), source })

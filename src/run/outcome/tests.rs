@@ -19,6 +19,8 @@ fn ended(how: End) -> Finish {
 
 const BEGUN: Told = Told {
     starts: 1,
+    gap: false,
+    last_word: true,
     timed_out: false,
     signalled: false,
     opened: false,
@@ -27,9 +29,14 @@ const BEGUN: Told = Told {
     complaint: None,
 };
 
+/// All of it is there, and the formula was not said to begin.
+fn whole() -> Told {
+    Told { last_word: true, ..Told::default() }
+}
+
 #[test]
 fn a_reserved_code_counts_only_when_the_formula_had_not_begun() {
-    let before = meaning(&ended(End::Exited(65)), None, &Told::default());
+    let before = meaning(&ended(End::Exited(65)), None, &whole());
     assert_eq!((before.state, before.reason), (ResultState::Lost, Reason::FenceLost));
     let after = meaning(&ended(End::Exited(65)), None, &BEGUN);
     assert_eq!((after.state, after.reason), (ResultState::Failed, Reason::ExitNonzero));
@@ -112,7 +119,7 @@ fn a_run_that_was_ended_from_outside_is_no_success_and_no_riddle_when_its_exit_c
 
 #[test]
 fn a_wrapping_that_is_gone_before_its_time_without_the_runners_word_was_intercepted() {
-    let gone = Told { wrapping: Some(Fate::Gone), ..Told::default() };
+    let gone = Told { wrapping: Some(Fate::Gone), ..whole() };
     for how in [End::NotStarted, End::Signalled(9), End::OutOfMemory, End::Exited(64), End::Exited(67)] {
         let meaning = meaning(&ended(how), None, &gone);
         assert_eq!((meaning.state, meaning.reason), (ResultState::Failed, Reason::GrantIntercepted), "{how:?}");
@@ -131,13 +138,53 @@ fn a_wrapping_that_is_gone_before_its_time_without_the_runners_word_was_intercep
 
 #[test]
 fn a_second_copy_of_a_run_that_opened_its_grant_is_no_thief() {
-    let first_opened = Told { opened: true, ..Told::default() };
+    let first_opened = Told { opened: true, ..whole() };
     for code in [66, 67] {
         let meaning = meaning(&ended(End::Exited(code)), None, &first_opened);
         assert_eq!((meaning.state, meaning.reason), (ResultState::Lost, Reason::FenceLost), "{code}");
     }
-    assert_eq!(meaning(&ended(End::Exited(67)), None, &Told::default()).reason, Reason::GrantIntercepted);
-    assert_eq!(meaning(&ended(End::Exited(66)), None, &Told::default()).state, ResultState::NotStarted);
+    assert_eq!(meaning(&ended(End::Exited(67)), None, &whole()).reason, Reason::GrantIntercepted);
+    assert_eq!(meaning(&ended(End::Exited(66)), None, &whole()).state, ResultState::NotStarted);
+}
+
+#[test]
+fn of_a_stream_with_a_part_missing_no_reserved_code_proves_that_nothing_began() {
+    let rows = [
+        (64, ResultState::NotStarted, Reason::BadEnvelope),
+        (65, ResultState::Lost, Reason::FenceLost),
+        (66, ResultState::NotStarted, Reason::GrantExpired),
+        (67, ResultState::Failed, Reason::GrantIntercepted),
+        (68, ResultState::NotStarted, Reason::SecretUnusable),
+        (69, ResultState::NotStarted, Reason::FormulaNotRunnable),
+    ];
+    let holes = [Told { gap: true, ..whole() }, Told::default(), Told { gap: true, ..Told::default() }];
+    for (code, state, reason) in rows {
+        let heard = meaning(&ended(End::Exited(code)), None, &whole());
+        assert_eq!((heard.state, heard.reason, heard.exit), (state, reason, Some(code)));
+        for told in &holes {
+            for wrapping in [None, Some(Fate::Gone)] {
+                let told = Told { wrapping, ..told.clone() };
+                let unheard = meaning(&ended(End::Exited(code)), None, &told);
+                let expected = (ResultState::Lost, Reason::ExitUnknown, Some(code));
+                assert_eq!((unheard.state, unheard.reason, unheard.exit), expected, "{told:?}");
+            }
+            // Said to have begun, it has: whatever else is missing.
+            let begun = meaning(&ended(End::Exited(code)), None, &Told { starts: 1, ..told.clone() });
+            assert_eq!((begun.state, begun.exit), (ResultState::Failed, Some(code)), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrapping_that_is_gone_is_no_theft_where_the_runners_word_for_it_may_be_missing() {
+    let gone = Told { wrapping: Some(Fate::Gone), gap: true, ..whole() };
+    for how in [End::Signalled(9), End::OutOfMemory, End::Exited(64), End::Exited(67), End::Exited(69)] {
+        assert_ne!(meaning(&ended(how), None, &gone).reason, Reason::GrantIntercepted, "{how:?}");
+    }
+    // A killed runner has no last word; one that never was had none to lose.
+    let killed = Told { gap: false, last_word: false, ..gone.clone() };
+    assert_eq!(meaning(&ended(End::Signalled(9)), None, &killed).reason, Reason::GrantIntercepted);
+    assert_eq!(meaning(&ended(End::NotStarted), None, &gone).reason, Reason::GrantIntercepted);
 }
 
 fn any_end() -> impl Strategy<Value = End> {
