@@ -66,13 +66,13 @@ impl Dispatcher {
 
 /// Whether its runner said so, before anything began, in a stream of which nothing is missing, and nobody saw it begin elsewhere.
 fn grant_had_expired(run: &Run) -> bool {
-    let result = run.outcome.as_ref().and_then(|outcome| serde_json::from_str::<ActionResult>(&outcome.result).ok());
+    let result = run.result();
     let began_elsewhere = matches!(&run.finish, Some(Finish::Ended(ended)) if ended.restarted);
     run.state == State::Published
         && run.kept_aside.is_none()
         && run.stop.is_none()
         && !began_elsewhere
-        && !run.grant.as_ref().is_some_and(|grant| grant.wrapping.is_none())
+        && run.grant.as_ref().is_none_or(|grant| grant.wrapping.is_some())
         && result.is_some_and(|result| result.reason == Reason::GrantExpired && was_heard_whole(&result))
 }
 
