@@ -82,8 +82,7 @@ fn what_succeeds_without_a_dispatcher_is_answered_in_the_envelope() {
         ("audit verify", "audit.verify", "events"),
         ("doctor", "doctor", "findings"),
         ("config show", "config.show", "settings"),
-        ("policies add TOKEN --dir policies", "policies.add", "path"),
-        ("ops init new", "ops.init", "files"),
+        ("ops init new", "ops.init", "created"),
     ] {
         let ops = world.ops.path().display().to_string();
         let answer = world.call(&format!("{} --output json", line.replace("$OPS", &ops)));

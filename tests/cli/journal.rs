@@ -62,7 +62,7 @@ fn a_journal_of_the_version_before_is_read_without_a_dispatcher_and_left_as_it_i
         ("show a", "secret X is absent"),
         ("show b", "picked up vault/actions/b.toml"),
         ("status", "published 1  seen 1"),
-        ("audit verify", "6 events"),
+        ("audit verify", "journal   holds"),
         ("gc --dry-run", ""),
     ] {
         let answer = world.call(verb);
