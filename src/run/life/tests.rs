@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::{Driven, Wishes, World, drive};
 use crate::action::reason::Reason;
 use crate::action::result::{ActionResult, DispatcherRef, ResultState};
-use crate::backend::fake::{FakeBackend, Script};
+use crate::backend::fake::{FakeBackend, Script, Step as Scripted};
 use crate::backend::{Backend, Channel, End};
 use crate::config::types::Layout;
 use crate::grant::{Ask, Grant, GrantError, GrantRecord, Presence, SecretProvider};
@@ -187,7 +187,9 @@ async fn a_row_that_no_longer_holds_what_was_admitted_is_not_launched() {
 async fn a_formula_that_the_runner_could_not_start_is_not_started_and_says_so() {
     let case = Case::new(Channel::Private).await;
     let end = Some(End::Exited(ReservedExit::FormulaNotRunnable as i32));
-    case.fake.usually(Script { end, ..Script::default() });
+    let last_word = "{\"t\":\"\",\"kind\":\"exit\",\"code\":69,\"bytes\":0}\n".to_owned();
+    let steps = vec![Scripted::Events(last_word.into_bytes())];
+    case.fake.usually(Script { end, steps, ..Script::default() });
     let result = case.result().await;
     assert_eq!(
         (result.state, result.reason),
