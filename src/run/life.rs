@@ -7,6 +7,7 @@
 mod begin;
 mod deposit;
 mod follow;
+mod hindered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::hindered::Hindered;
 use super::journal::{Alarm, Journal, JournalError};
 use super::log::{LogError, LogStore, LogWriter};
 use super::record::Run;
@@ -52,6 +54,8 @@ pub struct World {
     pub paths: ResultPaths,
     /// Until when runs may be taken any further by this process.
     pub tenure: Tenure,
+    /// Why runs do not stop that are to.
+    pub hindered: Hindered,
 }
 
 /// Wishes that reach a run while it is driven.
@@ -242,6 +246,7 @@ impl World {
 
 /// Makes the result durable. Refused and never launched runs have no log.
 async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
+    world.hindered.clear(&run.id);
     let log = match &run.handle {
         Some(_) => Some(world.log_of(run)?.finish().map_err(LifeError::log(run))?),
         None => None,
@@ -295,3 +300,6 @@ async fn revoke(world: &World, run: &Run) -> Result<(), LifeError> {
     world.secrets.revoke(record).await.map_err(LifeError::grant(run))?;
     world.step(run, Step::Revoke {}).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,7 @@ impl Backend for LocalBackend {
         let step = || io_error(format!("following the run in {}", dir.path().display()));
         let watched = self.watch(dir.path()).map_err(step())?;
         // Nobody listening any more is no reason to lose sight of the end.
-        let _ = news.send(Observation::Started(place.placement())).await;
+        let _ = news.send(Observation::Started { placement: place.placement(), lasted: None }).await;
         observe::follow(&dir, cursor, watched, &news).await.map_err(step())?;
         let exit = observe::end(&dir).await.map_err(step())?;
         Ok(Ended {
