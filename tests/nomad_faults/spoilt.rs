@@ -121,6 +121,44 @@ fn streams_logs_and_marks_may_go_wrong_in_each_way_and_each_run_has_its_one_resu
 }
 
 #[test]
+fn what_is_asked_about_marks_and_what_is_removed_may_go_wrong_in_each_way_too() {
+    let lists = "GET /v1/jobs?*prefix=vault-runner%2Fdispatch-tidemark-*";
+    let removal = "DELETE /v1/job/*-run-1-way-*";
+    // A mark that was deregistered is used by the starts that follow: each way has a world of its own.
+    let ended = "DELETE /v1/job/*tidemark*";
+    let parts = |call, size| WAYS.chunks(size).map(move |ways| (call, ways));
+    let cases = parts(lists, 4).chain(parts(removal, 4)).chain(parts(ended, 1)).collect();
+    let wrong = side_by_side(cases, |(pattern, ways): (&str, &[Fault])| spoil_each(pattern, ways));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The dispatcher is killed before its dispatch; while the next one rules the launch out, a call of that goes wrong.
+fn spoil_ruling_out(call: &str, way: Fault) -> Option<String> {
+    let (world, proxy) = spoilt_world();
+    world.ask("one", "fail", "");
+    world.call("once", &[("DISPATCH_FAULT", "kill:nomad.dispatch.before:1")]);
+    let pattern = match call {
+        "dispatch" => format!("PUT /v1/job/*/dispatch?*idempotency_token={}*", key_of(&world, "one")),
+        _ => "DELETE /v1/job/*-seal-1*".to_owned(),
+    };
+    proxy.spoil(1, &pattern, way);
+    let once = world.call("once", &[]);
+    if proxy.fired() != 1 {
+        return Some(format!("{way:?} of {pattern}: not asked\n{}", once.said));
+    }
+    world.recover();
+    let wrong = world.wrong_with_end("one", "failed", "exit_nonzero", &json!(3));
+    (!wrong.is_empty()).then(|| format!("{way:?} of {pattern}: {wrong:#?}\n{}", world.logged()))
+}
+
+#[test]
+fn ruling_a_launch_out_may_go_wrong_in_each_way_and_the_run_is_made_once() {
+    let cases = ["dispatch", "delete"].iter().flat_map(|call| WAYS.iter().map(|way| (*call, *way))).collect();
+    let wrong = side_by_side(cases, |(call, way)| spoil_ruling_out(call, way));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn a_cancellation_may_go_wrong_in_each_way_and_the_run_stops_once() {
     let (world, proxy) = spoilt_world();
     // The request itself, and the question why the allocation is to stop.
