@@ -20,8 +20,8 @@ fn take_the_right_to_deregister(world: &World) -> String {
 /// The problem that `dispatch status` shows of the run of `id`.
 fn problem(world: &World, id: &str) -> Option<String> {
     let status = world.status();
-    let problems = status["problems"].as_array()?.iter().filter_map(Value::as_str);
-    problems.into_iter().find(|words| words.starts_with(&format!("{id}@1 does not stop"))).map(str::to_owned)
+    let mut problems = status["problems"].as_array()?.iter().filter_map(Value::as_str);
+    problems.find(|words| words.starts_with(&format!("{id}@1 does not stop"))).map(str::to_owned)
 }
 
 /// What stops a run is refused: that is shown, with the capability, until the right is back and the run has ended.

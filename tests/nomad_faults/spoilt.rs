@@ -86,14 +86,22 @@ fn each_call_of_a_run_may_go_wrong_in_each_way_and_the_run_has_its_one_result() 
 
 /// A call that is not a run's own, or does not name its run: one round for each way in which it goes wrong.
 fn spoil_each(pattern: &str, ways: &[Fault]) -> Option<String> {
+    spoil_each_after(0, pattern, ways)
+}
+
+/// The same, where so many requests of each start that come first are others', and are left alone.
+fn spoil_each_after(others: usize, pattern: &str, ways: &[Fault]) -> Option<String> {
     let (world, proxy) = spoilt_world();
     let mut wrong = Vec::new();
     for (n, way) in ways.iter().enumerate() {
         let id = format!("way-{n}");
         world.ask(&id, "brief", "");
+        if others > 0 {
+            proxy.spoil(others, pattern, Fault::DelayAnswer(Duration::ZERO));
+        }
         proxy.spoil(1, pattern, *way);
         let once = world.call("once", &[]);
-        if proxy.fired() != n + 1 {
+        if proxy.fired() != (n + 1) * (others + 1) {
             return Some(format!("{way:?} of {pattern}: not asked\n{}", once.said));
         }
         let found = world.wrong_with_result(&id, "failed", "exit_nonzero", &json!(3));
@@ -122,13 +130,14 @@ fn streams_logs_and_marks_may_go_wrong_in_each_way_and_each_run_has_its_one_resu
 
 #[test]
 fn what_is_asked_about_marks_and_what_is_removed_may_go_wrong_in_each_way_too() {
-    let lists = "GET /v1/jobs?*prefix=vault-runner%2Fdispatch-tidemark-*";
-    let removal = "DELETE /v1/job/*-run-1-way-*";
+    // Before the launch looks for marks, the start has looked whether they may be listed.
+    let lists = (1, "GET /v1/jobs?*prefix=*dispatch-tidemark-*", 4);
+    let removal = (0, "DELETE /v1/job/*-run-1-way-*", 4);
     // A mark that was deregistered is used by the starts that follow: each way has a world of its own.
-    let ended = "DELETE /v1/job/*tidemark*";
-    let parts = |call, size| WAYS.chunks(size).map(move |ways| (call, ways));
-    let cases = parts(lists, 4).chain(parts(removal, 4)).chain(parts(ended, 1)).collect();
-    let wrong = side_by_side(cases, |(pattern, ways): (&str, &[Fault])| spoil_each(pattern, ways));
+    let ended = (0, "DELETE /v1/job/*tidemark*", 1);
+    let parts = |(others, call, size)| WAYS.chunks(size).map(move |ways| (others, call, ways));
+    let cases = [lists, removal, ended].into_iter().flat_map(parts).collect();
+    let wrong = side_by_side(cases, |(others, pattern, ways)| spoil_each_after(others, pattern, ways));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
