@@ -35,9 +35,8 @@ fn a_run_that_was_placed_late_has_its_whole_limit() {
     };
     let world = World::on(&nomad.api());
     // What takes longer than the other's limit, grace and margin together.
-    world.formula("long", "echo \"$1\" >> TALLY\nsleep 20\n");
-    world.repo.write("vault/policy.toml", "[tiers]\nlong = 'low'\nbrief = 'low'\n");
-    world.ask("first", "long", "timeout_minutes = 100");
+    world.formula("work", "echo \"$1\" >> TALLY\nsleep 20\n");
+    world.ask("first", "work", "timeout_minutes = 100");
     let serving = world.serve(&[SCALED[0], ("DISPATCH_BACKENDS_NOMAD_PLACEMENT_MINUTES", "100")]);
     world.wait_until_begun("first");
     let_it_work("ineligible");
