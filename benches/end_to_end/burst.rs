@@ -51,7 +51,16 @@ fn many(count: u32, concurrent: u32) -> Vec<Row> {
     let mut service = world.serve(Setup { concurrent, ..Setup::default() }, "");
     service.wait_looked();
     let files: Vec<_> = (0..count).map(|number| action(&format!("many-{number}"), "quick", "[]")).collect();
-    whole(&world, &mut service, &files, &format!("{count} actions, {concurrent} at once"), Goal::None)
+    whole(&world, &mut service, &files, &format!("{count} actions, {concurrent} at once"), Goals::default())
+}
+
+/// What is wanted of a burst.
+#[derive(Default)]
+pub(crate) struct Goals {
+    /// Launches a second.
+    pub(crate) rate: Goal,
+    /// Resident memory at most, in MiB.
+    pub(crate) memory: Goal,
 }
 
 /// Lands `files`, actions whose ids begin with `many-`, and waits for all of their results.
@@ -60,7 +69,7 @@ pub(crate) fn whole(
     service: &mut Service,
     files: &[(String, String)],
     what: &str,
-    rate_goal: Goal,
+    goals: Goals,
 ) -> Vec<Row> {
     let count = u32::try_from(files.len()).unwrap();
     let before = Used::by(service.pid());
@@ -79,14 +88,14 @@ pub(crate) fn whole(
     let (resident, most) = memory(service.pid());
     let row = |part: &str, unit, value| Row::new(format!("{what}: {part}"), unit, Goal::None, vec![value]);
     vec![
-        Row::new(format!("{what}: launches a second"), "/s", rate_goal, vec![rate]),
+        Row::new(format!("{what}: launches a second"), "/s", goals.rate, vec![rate]),
         row("land → all admitted", "s", admitted),
         row("land → last result on the branch", "s", last),
         row("result commits", "", float(world.repo.commits() - commits)),
         row("processor time of the dispatcher, each", "ms", each(used.own_ms)),
         row("processor time of what it starts, each", "ms", each(used.children_ms)),
         row("resident memory afterwards", "MiB", resident),
-        row("resident memory at most", "MiB", most),
+        Row::new(format!("{what}: resident memory at most"), "MiB", goals.memory, vec![most]),
     ]
 }
 

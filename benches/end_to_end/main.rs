@@ -23,6 +23,8 @@ mod burst;
 #[path = "../../tests/faults/child.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod child;
+#[path = "../../tests/common/connections.rs"]
+mod connections;
 mod demo;
 mod flight;
 mod forge;

@@ -124,6 +124,11 @@ pub(crate) struct Api {
 }
 
 impl Api {
+    /// Where the server is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// To the testbed's server, in a namespace whose name begins with `stem`.
     pub(crate) fn of_testbed(stem: &str) -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());

@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use crate::Effort;
-use crate::burst;
+use crate::burst::{self, Goals};
+use crate::connections::Connections;
 use crate::nomad::{Api, config, register};
+use crate::process::float;
 use crate::repo::action;
 use crate::table::{Goal, Row};
 use crate::vault::{self, SECRET};
@@ -14,6 +16,12 @@ use crate::world::{Setup, World};
 
 /// Launches a second that Nomad accepts, grants and journal included (50-lifecycle).
 const GOAL: f64 = 100.0;
+
+/// Resident memory of the dispatcher with a thousand of them under way, in MiB (50-lifecycle).
+const MEMORY: f64 = 60.0;
+
+/// A client address has a hundred, and others want some too.
+const CONNECTIONS: f64 = 10.0;
 
 /// A thousand actions, all of which may be under way at once.
 pub(crate) fn measure(effort: Effort) -> Vec<Row> {
@@ -37,7 +45,11 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     let named = format!("[\"{SECRET}\"]");
     let files: Vec<_> = (0..count).map(|number| action(&format!("many-{number}"), "quick", &named)).collect();
     let what = format!("{count} actions in Nomad, each with a grant");
-    let mut rows = burst::whole(&world, &mut service, &files, &what, Goal::AtLeast(GOAL));
+    let goals = Goals { rate: Goal::AtLeast(GOAL), memory: Goal::AtMost(MEMORY) };
+    let connections = Connections::count(service.pid(), api.address());
+    let mut rows = burst::whole(&world, &mut service, &files, &what, goals);
+    let most = float(connections.stop().try_into().unwrap());
+    rows.push(Row::new(format!("{what}: connections to Nomad at most"), "", Goal::AtMost(CONNECTIONS), vec![most]));
     drop(service);
     let bare = runtime.block_on(bare(&api, count));
     rows.push(Row::new("… by hand, bare dispatches a second, without grants", "/s", Goal::None, vec![bare]));

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::{Value, json};
 
 /// What a number should be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Goal {
     /// Its median not more than this.
     AtMost(f64),
@@ -14,6 +14,7 @@ pub(crate) enum Goal {
     /// Its median not less than this.
     AtLeast(f64),
     /// There is none; the number explains another one.
+    #[default]
     None,
 }
 

@@ -8,6 +8,7 @@ pub mod local;
 pub mod nomad;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -74,8 +75,14 @@ pub enum Observation {
         /// What the identity is of.
         allocation: String,
     },
-    /// The job's process exists, and where. Each call of [`Backend::observe`] says so anew.
-    Started(Placement),
+    /// The job's process exists. Each call of [`Backend::observe`] says so anew.
+    Started {
+        /// Where.
+        placement: Placement,
+        /// For how long it has gone on by now, or went on if it is over, by the backend's clocks; none where the backend cannot tell,
+        /// and starts a process with the launch.
+        lasted: Option<Duration>,
+    },
     /// Whole lines of the runner's NDJSON event stream, in order, and the cursor behind them.
     Events {
         /// One or more whole lines, each ended by `\n`.
@@ -210,6 +217,8 @@ pub enum Channel {
 ///   no longer knows of is over, and answers [`End::Unknown`].
 /// - `cancel` and `remove` may be called twice, and on a run that is over or gone.
 /// - Every call returns within a bound of the implementation's own, except `observe`.
+/// - A launch has come to [`Observation::Started`] or to its end within a bound of the implementation's own: a run's time limit counts
+///   from its process, whatever it waited for before.
 ///
 /// # What a caller may do at once
 /// Anything for different keys. For one key: `observe` together with `cancel`; nothing else.

@@ -27,6 +27,9 @@ pub enum NomadError {
     Shipped(#[from] ShippedError),
 }
 
+/// A client gives up the pull of an image after 5 minutes, and the fetch of an artifact after 30.
+const SETUP_MINUTES: u32 = 30;
+
 /// The backend; it dispatches nothing once `tenure` is over.
 ///
 /// # Errors
@@ -36,8 +39,10 @@ pub(super) fn backend(nomad: &Nomad, config: &Config, tenure: &Tenure) -> Result
     let settings = NomadSettings {
         job: nomad.job.clone(),
         placement: Duration::from_secs(u64::from(nomad.placement_minutes) * fault::seconds_per_minute()),
+        setup: SETUP_MINUTES * Duration::from_secs(fault::seconds_per_minute()),
         mounts: wishes.places()?,
         specs: wishes.runners()?.into_iter().map(|job| (job.id, job.marker)).collect(),
+        sidecar: wishes.sidecars(),
     };
     let recipient = nomad.seal.as_ref().map(|seal| seal.recipient.clone());
     Ok(NomadBackend::new(client(nomad, token(nomad))?, settings).sealing_to(recipient).within(tenure.clone()))

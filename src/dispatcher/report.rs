@@ -126,6 +126,7 @@ impl Dispatcher {
                 .into_iter()
                 .map(|(part, words)| format!("{part}: {words}"))
                 .chain(parked.into_values().map(|held| held.message))
+                .chain(self.crew.world().hindered.all())
                 .chain(self.crew.world().secrets.troubles().into_iter().map(|words| format!("secrets: {words}")))
                 .collect(),
         })

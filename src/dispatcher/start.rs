@@ -36,7 +36,7 @@ use crate::forge::ForgeError;
 use crate::grant::SecretProvider;
 use crate::ops::{Mirror, OpsError};
 use crate::run::journal::{Journal, JournalError};
-use crate::run::life::World;
+use crate::run::life::{Hindered, World};
 use crate::run::log::LogStore;
 use crate::run::settle::ResultPaths;
 use crate::support::checkup::{self, Finding, Standing};
@@ -266,6 +266,7 @@ pub fn world(
         dispatcher: DispatcherRef { version: env!("CARGO_PKG_VERSION").to_owned(), host: surroundings.host },
         paths: ResultPaths { actions: config.ops.actions.clone(), layout: config.results.layout },
         tenure,
+        hindered: Hindered::default(),
     })
 }
 

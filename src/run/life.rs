@@ -7,6 +7,7 @@
 mod begin;
 mod deposit;
 mod follow;
+mod hindered;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use self::hindered::Hindered;
 use super::journal::{Alarm, Journal, JournalError};
 use super::log::{LogError, LogStore, LogWriter};
 use super::record::Run;
@@ -54,6 +56,8 @@ pub struct World {
     pub paths: ResultPaths,
     /// Until when runs may be taken any further by this process.
     pub tenure: Tenure,
+    /// Why runs do not stop that are to.
+    pub hindered: Hindered,
 }
 
 /// Wishes that reach a run while it is driven.
@@ -257,6 +261,7 @@ impl World {
 
 /// Makes the result durable. Refused and never launched runs have no log.
 async fn settle(world: &World, run: &Run) -> Result<Stride, LifeError> {
+    world.hindered.clear(&run.id);
     let log = match &run.handle {
         Some(_) => Some(world.log_of(run)?.finish().map_err(LifeError::log(run))?),
         None => None,

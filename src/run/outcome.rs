@@ -118,7 +118,7 @@ pub fn stopped_before(cause: StopCause) -> Meaning {
     let (reason, message) = match cause {
         StopCause::Operator => (Reason::CancelledByOperator, "cancelled before it was launched"),
         StopCause::Removed => (Reason::RemovedBeforeLaunch, "its file was removed before it was launched"),
-        StopCause::Timeout => (Reason::TimedOut, "its time was over before it was launched"),
+        StopCause::Timeout => (Reason::TimedOut, "its time was over before it began"),
     };
     Meaning::new(ResultState::Cancelled, reason, None, message.to_owned())
 }

@@ -8,6 +8,7 @@ use super::record::Run;
 use super::step::Finish;
 use crate::action::reason::Reason;
 use crate::action::result::{ActionResult, DispatcherRef, JobRef, LogRef, ResultState, SCHEMA};
+use crate::backend::{End, Ended};
 use crate::config::types::Layout;
 use crate::runner::event::SIGNALLED;
 use crate::support::clock::rfc3339_seconds;
@@ -91,10 +92,12 @@ fn has_gap(progress: &Progress) -> bool {
     progress.incomplete || progress.dropped > 0
 }
 
-/// When the formula began, by the runner's clock; where it did not say, when the launch was known.
+/// When the formula began, by the runner's clock; where it did not say, when the launch was known. A run whose process never was has not
+/// begun, however long it waited for a place.
 fn began(run: &Run, log: Option<&LogSummary>) -> Option<Timestamp> {
     let told = log.and_then(|log| log.progress.started_at.as_deref()?.parse().ok());
-    told.or(run.started_at)
+    let never = matches!(&run.finish, Some(Finish::Ended(Ended { how: End::NotStarted, .. })));
+    told.or(run.started_at.filter(|_| !never))
 }
 
 /// The result of `run`, made `at`; `log` is that of a run that was launched.

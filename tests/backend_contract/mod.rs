@@ -28,7 +28,7 @@ pub(crate) async fn observe(backend: &dyn Backend, handle: &Handle, from: &Curso
         while let Some(observation) = news.recv().await {
             match observation {
                 Observation::Placed { .. } => {}
-                Observation::Started(placement) => placed = !placement.id.is_empty(),
+                Observation::Started { placement, .. } => placed = !placement.id.is_empty(),
                 Observation::Events { bytes, cursor: behind } => {
                     assert!(bytes.ends_with(b"\n"), "a chunk that is not whole lines");
                     events.extend(bytes);

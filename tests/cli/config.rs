@@ -126,6 +126,20 @@ fn a_warning_goes_to_stderr_and_stops_nothing() {
 }
 
 #[test]
+fn a_folder_of_cas_for_nomad_is_said_not_to_be_read_unless_a_file_is_named() {
+    let world =
+        World::configured("[ops]\nremote = '/srv/ops.git'\n[backends.nomad]\naddress = 'https://n.example:4646'\n");
+    let folder = ("NOMAD_CAPATH", "/etc/ssl/certs");
+    let said = world.call_with("config show", &[folder]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    for words in ["NOMAD_CAPATH is set, and no directory of CAs is read here", "`ca_cert` or NOMAD_CACERT"] {
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+    }
+    let said = world.call_with("config show", &[folder, ("NOMAD_CACERT", "/etc/ssl/ca.pem")]);
+    assert!(!said.stderr.contains("NOMAD_CAPATH"), "{}", said.stderr);
+}
+
+#[test]
 fn a_log_filter_that_is_none_is_refused_with_its_place() {
     let world = World::configured(CONFIG);
     insta::assert_snapshot!(world.call_with("config show", &[("DISPATCH_LOG", "a=b=c")]).all());

@@ -1,7 +1,7 @@
 //! One of several dispatchers: the binary with a state directory of its own in a world that they share.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dispatch::run::journal::{read, store};
 use dispatch::run::record::Run;
@@ -9,7 +9,6 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::child::{Ended, Running, until};
-use crate::testbed::unique;
 use crate::world::World;
 
 /// A dispatcher that was started. It is ended with the test.
@@ -34,24 +33,8 @@ impl Drop for Log {
 /// A world with a lease that lasts so many seconds, and tokens of the shipped policies.
 pub(crate) fn world(ttl: u32) -> World {
     let world = World::new().with(&format!("[lease]\nttl_seconds = {ttl}\n"));
-    let token = token(&world, &["nomad-dispatcher.hcl", "nomad-lease.hcl"]);
-    fs::write(world.path("token"), token).unwrap();
+    fs::write(world.path("token"), world.token(&["nomad-dispatcher.hcl", "nomad-lease.hcl"])).unwrap();
     world
-}
-
-/// A new token with these of the shipped policies.
-pub(crate) fn token(world: &World, policies: &[&str]) -> String {
-    let put = |path: &str, body: Value| world.api.must("PUT", path, Some(&body));
-    let named = policies.iter().map(|file| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
-        let shipped = fs::read_to_string(path).unwrap();
-        let rules = shipped.replace("namespace \"dispatch\"", &format!("namespace \"{}\"", world.namespace()));
-        let name = unique("p");
-        put(&format!("/v1/acl/policy/{name}"), json!({ "Name": name, "Rules": rules }));
-        name
-    });
-    let body = json!({ "Name": "test", "Type": "client", "Policies": named.collect::<Vec<_>>() });
-    put("/v1/acl/token", body)["SecretID"].as_str().unwrap().to_owned()
 }
 
 /// How the lock stands, as only a management token sees it.

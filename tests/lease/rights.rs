@@ -4,12 +4,12 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::member::{Member, token, world};
+use crate::member::{Member, world};
 
 #[test]
 fn without_the_right_nothing_starts_and_who_loses_it_stops_leading_and_both_say_what_is_missing() {
     let world = world(10);
-    let (whole, less) = (fs::read_to_string(world.path("token")).unwrap(), token(&world, &["nomad-dispatcher.hcl"]));
+    let (whole, less) = (fs::read_to_string(world.path("token")).unwrap(), world.token(&["nomad-dispatcher.hcl"]));
     fs::write(world.path("token"), &less).unwrap();
     let refused = Member::start(&world, "a").end();
     assert_eq!(refused.status.code(), Some(1), "{}", refused.said);

@@ -113,3 +113,21 @@ async fn an_allocation_that_is_restarted_by_hand_is_stopped_by_the_fence_and_the
     assert!(told.ended.restarted, "{told:?}");
     assert_eq!(world.executions(), 1);
 }
+
+#[tokio::test]
+async fn a_run_whose_process_does_not_come_about_where_it_was_placed_is_taken_back() {
+    let world = World::new().await;
+    // A template that waits for a variable which nobody writes.
+    let mut job = world.namespace.must("GET", "/v1/job/vault-runner", None);
+    let waits = "{{ with nomadVar \"nomad/jobs/vault-runner\" }}{{ .nothing }}{{ end }}";
+    job["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{ "EmbeddedTmpl": waits, "DestPath": "local/waits" }]);
+    world.namespace.must("PUT", "/v1/jobs", Some(&json!({ "Job": job })));
+    let backend = world.backend_at(&world.api.address, Duration::from_secs(3));
+    let handle = world.launch(&backend, "exit 0").await;
+    let told = observe(&backend, &handle, &Cursor::default()).await;
+    assert_eq!((told.ended.how, told.ended.reason), (End::NotStarted, Some(Reason::SetupFailed)), "{told:?}");
+    let detail = told.ended.detail.unwrap();
+    assert!(detail.contains("was not set up in time") && !told.placed, "{detail}");
+    let job = world.namespace.must("GET", &format!("/v1/job/{}", job_of(&handle)), None);
+    assert_eq!((&job["Stop"], world.executions()), (&json!(true), 0));
+}

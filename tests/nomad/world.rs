@@ -120,7 +120,14 @@ impl World {
     }
 
     fn settings(placement: Duration) -> NomadSettings {
-        NomadSettings { job: JOB.to_owned(), placement, mounts: BTreeMap::new(), specs: BTreeMap::new() }
+        NomadSettings {
+            job: JOB.to_owned(),
+            placement,
+            setup: placement,
+            mounts: BTreeMap::new(),
+            specs: BTreeMap::new(),
+            sidecar: None,
+        }
     }
 
     /// An envelope whose formula first writes a line into the tally and then does `script`.

@@ -6,7 +6,7 @@
 //! - `points`: kill at every point of launch and watch. `spoilt`: each call to Nomad goes wrong in each way.
 //! - `hands`: what a person or a scheduler does to an allocation. `agent`: restarts, a reboot, garbage collection, a container that is
 //!   removed. `nodes`: a client that stays away, and one that is purged. `clocks`: an hour between the dispatcher's and Nomad's.
-//! - `unfenced`: what an operator is told where no wrapping stops a second execution.
+//! - `denied`: the right to end a run is gone. `places`: waiting for one. `unfenced`: what an operator is told where no wrapping stops a second execution.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,8 +36,10 @@ mod testbed;
 
 mod agent;
 mod clocks;
+mod denied;
 mod hands;
 mod nodes;
+mod places;
 mod points;
 mod spoilt;
 mod unfenced;

@@ -22,7 +22,17 @@ fn points() -> BTreeMap<String, usize> {
     for point in fs::read_to_string(trace).unwrap().lines() {
         *passed.entry(point.to_owned()).or_default() += 1;
     }
-    for point in ["nomad.dispatch", "nomad.look", "nomad.rest", "journal.launch", "journal.finish", "ops.push"] {
+    let expected = [
+        "nomad.tidemark",
+        "nomad.dispatch",
+        "nomad.look",
+        "nomad.rest",
+        "nomad.remove",
+        "journal.launch",
+        "journal.finish",
+        "ops.push",
+    ];
+    for point in expected {
         for side in ["before", "after"] {
             assert!(passed.contains_key(&format!("{point}.{side}")), "{point}.{side}: {passed:?}\n{}", ended.said);
         }
@@ -52,4 +62,25 @@ fn killed_at_any_point_of_launch_and_watch_a_run_is_adopted_and_has_one_result()
     assert!(cases.iter().any(|(point, passing)| *point == "nomad.look.before" && *passing > 1), "{points:?}");
     let wrong = side_by_side(cases, |(point, passing)| kill_at(point, passing));
     assert!(wrong.is_empty(), "{} kills were not survived:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Killed before its dispatch, and again there while the launch is ruled out.
+fn kill_while_ruling_out(point: &str) -> Option<String> {
+    let world = World::new();
+    world.ask("one", "fail", "");
+    let killed = world.call("once", &[("DISPATCH_FAULT", "kill:nomad.dispatch.before:1")]);
+    let again = world.call("once", &[("DISPATCH_FAULT", &format!("kill:{point}:1"))]);
+    if killed.status.code().is_some() || again.status.code().is_some() {
+        return Some(format!("{point}: it was not killed: {}{}", killed.said, again.said));
+    }
+    world.recover();
+    let wrong = world.wrong_with_end("one", "failed", "exit_nonzero", &json!(3));
+    (!wrong.is_empty()).then(|| format!("killed at {point}: {wrong:#?}\n{}", world.logged()))
+}
+
+#[test]
+fn killed_while_a_launch_is_ruled_out_it_is_ruled_out_all_the_same_and_made_once() {
+    let points = ["nomad.seal.before", "nomad.seal.made", "nomad.seal.after"];
+    let wrong = side_by_side(points.to_vec(), kill_while_ruling_out);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -86,14 +86,22 @@ fn each_call_of_a_run_may_go_wrong_in_each_way_and_the_run_has_its_one_result() 
 
 /// A call that is not a run's own, or does not name its run: one round for each way in which it goes wrong.
 fn spoil_each(pattern: &str, ways: &[Fault]) -> Option<String> {
+    spoil_each_after(0, pattern, ways)
+}
+
+/// The same, where so many requests of each start that come first are others', and are left alone.
+fn spoil_each_after(others: usize, pattern: &str, ways: &[Fault]) -> Option<String> {
     let (world, proxy) = spoilt_world();
     let mut wrong = Vec::new();
     for (n, way) in ways.iter().enumerate() {
         let id = format!("way-{n}");
         world.ask(&id, "brief", "");
+        if others > 0 {
+            proxy.spoil(others, pattern, Fault::DelayAnswer(Duration::ZERO));
+        }
         proxy.spoil(1, pattern, *way);
         let once = world.call("once", &[]);
-        if proxy.fired() != n + 1 {
+        if proxy.fired() != (n + 1) * (others + 1) {
             return Some(format!("{way:?} of {pattern}: not asked\n{}", once.said));
         }
         let found = world.wrong_with_result(&id, "failed", "exit_nonzero", &json!(3));
@@ -117,6 +125,45 @@ fn streams_logs_and_marks_may_go_wrong_in_each_way_and_each_run_has_its_one_resu
     let mut cases: Vec<(&str, &[Fault])> = streams.map(|call| (call, &WAYS_OF_STREAMS[..])).to_vec();
     cases.extend(answers.into_iter().flat_map(parts));
     let wrong = side_by_side(cases, |(pattern, ways)| spoil_each(pattern, ways));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_asked_about_marks_and_what_is_removed_may_go_wrong_in_each_way_too() {
+    // Before the launch looks for marks, the start has looked whether they may be listed.
+    let lists = (1, "GET /v1/jobs?*prefix=*dispatch-tidemark-*", 4);
+    let removal = (0, "DELETE /v1/job/*-run-1-way-*", 4);
+    // A mark that was deregistered is used by the starts that follow: each way has a world of its own.
+    let ended = (0, "DELETE /v1/job/*tidemark*", 1);
+    let parts = |(others, call, size)| WAYS.chunks(size).map(move |ways| (others, call, ways));
+    let cases = [lists, removal, ended].into_iter().flat_map(parts).collect();
+    let wrong = side_by_side(cases, |(others, pattern, ways)| spoil_each_after(others, pattern, ways));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The dispatcher is killed before its dispatch; while the next one rules the launch out, a call of that goes wrong.
+fn spoil_ruling_out(call: &str, way: Fault) -> Option<String> {
+    let (world, proxy) = spoilt_world();
+    world.ask("one", "fail", "");
+    world.call("once", &[("DISPATCH_FAULT", "kill:nomad.dispatch.before:1")]);
+    let pattern = match call {
+        "dispatch" => format!("PUT /v1/job/*/dispatch?*idempotency_token={}*", key_of(&world, "one")),
+        _ => "DELETE /v1/job/*-seal-1*".to_owned(),
+    };
+    proxy.spoil(1, &pattern, way);
+    let once = world.call("once", &[]);
+    if proxy.fired() != 1 {
+        return Some(format!("{way:?} of {pattern}: not asked\n{}", once.said));
+    }
+    world.recover();
+    let wrong = world.wrong_with_end("one", "failed", "exit_nonzero", &json!(3));
+    (!wrong.is_empty()).then(|| format!("{way:?} of {pattern}: {wrong:#?}\n{}", world.logged()))
+}
+
+#[test]
+fn ruling_a_launch_out_may_go_wrong_in_each_way_and_the_run_is_made_once() {
+    let cases = ["dispatch", "delete"].iter().flat_map(|call| WAYS.iter().map(|way| (*call, *way))).collect();
+    let wrong = side_by_side(cases, |(call, way)| spoil_ruling_out(call, way));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

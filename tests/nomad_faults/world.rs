@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -67,7 +67,7 @@ impl World {
         let address = api.address.clone();
         let world = Self { repo: OpsRepo::empty(), api, place, address, runner, more: String::new() };
         fs::create_dir(world.path("gates")).unwrap();
-        fs::write(world.path("token"), &world.api.token).unwrap();
+        fs::write(world.path("token"), world.token(&["nomad-dispatcher.hcl"])).unwrap();
         world.write_config();
         for (name, script) in FORMULAS {
             world.formula(name, script);
@@ -81,8 +81,32 @@ impl World {
     }
 
     pub(crate) fn register(&self) {
-        let applied = self.call("jobs apply", &[]);
+        let applied = self.call("jobs apply", &[("NOMAD_TOKEN", &self.api.token)]);
         assert!(applied.status.success(), "{}", applied.said);
+    }
+
+    /// A new token with these of the shipped policies. The management token is for the test's own hands.
+    pub(crate) fn token(&self, policies: &[&str]) -> String {
+        self.token_of(&policies.iter().map(|file| self.shipped(file)).collect::<Vec<_>>())
+    }
+
+    /// A shipped policy, for this world's namespace.
+    pub(crate) fn shipped(&self, file: &str) -> String {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(file);
+        let namespace = format!("namespace \"{}\"", self.namespace());
+        fs::read_to_string(path).unwrap().replace("namespace \"dispatch\"", &namespace)
+    }
+
+    /// A new token with policies of these rules.
+    pub(crate) fn token_of(&self, policies: &[String]) -> String {
+        let put = |path: &str, body: Value| self.api.must("PUT", path, Some(&body));
+        let named = policies.iter().map(|rules| {
+            let name = unique("p");
+            put(&format!("/v1/acl/policy/{name}"), json!({ "Name": name, "Rules": rules }));
+            name
+        });
+        let body = json!({ "Name": "test", "Type": "client", "Policies": named.collect::<Vec<_>>() });
+        put("/v1/acl/token", body)["SecretID"].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn formula(&self, name: &str, script: &str) {

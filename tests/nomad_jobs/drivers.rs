@@ -26,7 +26,7 @@ fn nomad_with_volume(folder: &Path) -> PrivateServer {
 
 /// Registers the jobs, runs the action once, and answers its result and its log.
 fn run(world: &World, id: &str) -> (Value, String) {
-    let applied = world.call("jobs apply");
+    let applied = world.operate("jobs apply");
     assert_eq!(applied.code, Some(0), "{}", applied.all());
     world.ops.git(&["pull", "--quiet", "--rebase", "origin", "main"]);
     world.ops.write("formulas/look.sh", LOOK);

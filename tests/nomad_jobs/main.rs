@@ -1,6 +1,6 @@
 //! The shipped jobs and policies in a real Nomad, through the shipped binary.
 //!
-//! `registering`: `dispatch jobs`. `rights`: the policies suffice, and nothing in them is spare. `drivers`: an action of the ops repo runs
+//! `registering`: `dispatch jobs`. `reaching`: sockets and regions. `rights`: the policies suffice, and nothing in them is spare. `drivers`: an action of the ops repo runs
 //! under docker, with the image that `jobs/build-image` makes, and under `raw_exec`, with a mount each.
 #![allow(
     clippy::print_stderr,
@@ -15,6 +15,7 @@
 mod drivers;
 #[path = "../common/ops_repo.rs"]
 mod ops_repo;
+mod reaching;
 mod registering;
 mod rights;
 #[path = "../common/testbed.rs"]

@@ -15,6 +15,8 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     address: String,
     namespace: String,
+    /// May do everything.
+    management: String,
 }
 
 /// What a call answered.
@@ -37,15 +39,22 @@ impl Answer {
 }
 
 impl World {
-    /// For the namespace at `api`; with an ops repo that has a policy and nothing else.
+    /// For the namespace at `api`; with an ops repo that has a policy and nothing else, and for the dispatcher a token of the shipped
+    /// policy.
     pub(crate) fn new(api: &Api, namespace: &str) -> Self {
+        Self::with_token(api, namespace, &dispatchers(api, namespace))
+    }
+
+    /// The same, with this token for the dispatcher.
+    pub(crate) fn with_token(api: &Api, namespace: &str, token: &str) -> Self {
         let ops = OpsRepo::new();
         ops.write("vault/policy.toml", "[tiers]\nlook = \"low\"\n");
         ops.commit("the rules");
         ops.push();
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { ops, folder, address: api.address.clone(), namespace: namespace.to_owned() };
-        fs::write(world.path("token"), &api.token).unwrap();
+        let (address, namespace, management) = (api.address.clone(), namespace.to_owned(), api.token.clone());
+        let world = Self { ops, folder, address, namespace, management };
+        fs::write(world.path("token"), token).unwrap();
         world
     }
 
@@ -68,12 +77,22 @@ impl World {
         self.call_as(line, None)
     }
 
+    /// As whoever may register jobs.
+    pub(crate) fn operate(&self, line: &str) -> Answer {
+        self.call_as(line, Some(&self.management))
+    }
+
     /// With a token of the caller's own.
     pub(crate) fn call_as(&self, line: &str, token: Option<&str>) -> Answer {
+        self.call_with(line, &token.map(|token| ("NOMAD_TOKEN", token)).into_iter().collect::<Vec<_>>())
+    }
+
+    /// With further variables.
+    pub(crate) fn call_with(&self, line: &str, variables: &[(&str, &str)]) -> Answer {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dispatch"));
         command.args(line.split_whitespace()).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.folder.path());
-        command.envs(token.map(|token| ("NOMAD_TOKEN", token)));
+        command.envs(variables.iter().copied());
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Answer { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
@@ -89,6 +108,11 @@ pub(crate) fn raw_exec() -> String {
 pub(crate) fn policy(name: &str, namespace: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies").join(name);
     fs::read_to_string(path).unwrap().replace("namespace \"dispatch\"", &format!("namespace \"{namespace}\""))
+}
+
+/// A token of the dispatcher's shipped policy.
+pub(crate) fn dispatchers(api: &Api, namespace: &str) -> String {
+    token(api, &policy("nomad-dispatcher.hcl", namespace))
 }
 
 /// A token with these rules alone.

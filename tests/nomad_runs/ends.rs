@@ -109,7 +109,7 @@ fn kill_container(namespace: &Namespace, id: &str) {
 
 /// The result of one action, which may wait for a place for a second.
 fn alone(world: &World, id: &str) -> Value {
-    assert_eq!(world.call("jobs apply").code, Some(0));
+    assert_eq!(world.operate("jobs apply").code, Some(0));
     let serving = Serving::start_placing_within(world, 1);
     serving.land(FORMULA, &[(id, "timeout_minutes = 120")]);
     serving.result(id)

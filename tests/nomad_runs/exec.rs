@@ -39,7 +39,7 @@ fn in_a_chroot_a_run_is_nobody_and_has_no_rights() {
     let world = World::new(&nomad.api(), "default");
     let runner = "driver = 'exec'\ncommand = '/usr/local/bin/dispatch'\ncpu = 20\nmemory = 128\ndisk = 110";
     world.configure(runner, "[limits]\ngrace_seconds = 2\n");
-    let validated = world.call("jobs validate");
+    let validated = world.operate("jobs validate");
     assert_eq!(validated.code, Some(0), "{}", validated.all());
     let serving = Serving::start(&world);
     serving.land(&FORMULA.replace("FILE", config.to_str().unwrap()), &[("in-a-chroot", "timeout_minutes = 120")]);

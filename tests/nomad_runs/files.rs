@@ -40,7 +40,7 @@ fn a_dispatcher_does_not_take_up_a_file_that_still_runs_in_its_nomad() {
     let namespace = testbed.namespace();
     let world = World::new(&testbed.nomad(), &namespace.name);
     world.configure(&raw_exec(), "[limits]\ngrace_seconds = 2\n[debug]\nallow_unapproved = true\n");
-    assert_eq!(world.call("jobs apply").code, Some(0));
+    assert_eq!(world.operate("jobs apply").code, Some(0));
     let (begun, gate) = (world.path("begun"), world.path("gate"));
     let formula = format!(
         "[ $1 = next ] && exit 0\ntouch {}\nfor n in $(seq 1 600); do [ -e {} ] && exit 4; sleep 0.1; done\n",

@@ -137,7 +137,7 @@ fn a_sidecar_reads_the_ops_repo_and_writes_to_its_cache_and_its_memory() {
     let (api, world) = (nomad.api(), World::new(&nomad.api(), "default"));
     let sidecar = docker(&image());
     world.configure(&raw_exec(), &format!("[backends.nomad.sidecar]\n{sidecar}\n"));
-    let applied = world.call("jobs apply");
+    let applied = world.operate("jobs apply");
     assert_eq!(applied.code, Some(0), "{}", applied.all());
 
     let script = "for name in ops-repo project-repos agent-data; do echo \"$(cat /mnt/$name/key)\"\n\

@@ -19,7 +19,7 @@ pub(crate) struct Serving<'a> {
 impl<'a> Serving<'a> {
     /// Registers the jobs and starts `dispatch run`; a minute of a limit lasts a second.
     pub(crate) fn start(world: &'a World) -> Self {
-        let applied = world.call("jobs apply");
+        let applied = world.operate("jobs apply");
         assert_eq!(applied.code, Some(0), "{}", applied.all());
         Self::start_as_it_is(world)
     }

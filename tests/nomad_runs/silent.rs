@@ -47,7 +47,7 @@ fn queue(world: &World) -> Value {
 fn a_first_start_does_the_work_of_the_backend_that_answers_and_later_that_of_the_other() {
     let proxy = FaultProxy::start(&Testbed::get().nomad().address);
     let (_namespace, world) = world(&proxy);
-    assert_eq!(world.call("jobs apply").code, Some(0));
+    assert_eq!(world.operate("jobs apply").code, Some(0));
     silence(&proxy);
     let serving = Serving::start_as_it_is(&world);
     for id in ["here", "there"] {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::serving::{end, land, result};
 use crate::testbed::{PrivateServer, Testbed, eventually};
-use crate::world::{Answer, World, raw_exec};
+use crate::world::{Answer, World, dispatchers, raw_exec};
 
 /// Files that `openssl` makes: two CAs, a certificate of the server's by the first, and one of a client's by each.
 struct Certificates(tempfile::TempDir);
@@ -85,8 +85,9 @@ fn nomad_is_reached_over_tls_and_what_does_not_fit_is_named_with_its_setting() {
     let certificates = Certificates::make();
     let nomad = Testbed::get().private_nomad(&[]);
     let plain = nomad.api();
+    let token = dispatchers(&plain, "default");
     let _agent = start_with_tls(&nomad, &certificates);
-    let world = World::new(&plain.at(&plain.address.replace("http://", "https://")), "default");
+    let world = World::with_token(&plain.at(&plain.address.replace("http://", "https://")), "default", &token);
     world.configure(&raw_exec(), "[limits]\ngrace_seconds = 2\n");
     let file = |name: &str| certificates.path(name);
     let (ca, other, name) = (file("ca.pem"), file("other-ca.pem"), PathBuf::from("server.global.nomad"));
@@ -107,7 +108,10 @@ fn nomad_is_reached_over_tls_and_what_does_not_fit_is_named_with_its_setting() {
     };
     let try_with = |changed: &[Changed<'_>], line: &str| {
         let variables = but(changed);
-        let variables: Vec<(&str, &Path)> = variables.iter().map(|(name, path)| (*name, path.as_path())).collect();
+        let mut variables: Vec<(&str, &Path)> = variables.iter().map(|(name, path)| (*name, path.as_path())).collect();
+        if line.starts_with("jobs ") {
+            variables.push(("NOMAD_TOKEN", Path::new(&plain.token)));
+        }
         call(&world, line, &variables)
     };
     // A server that has just begun knows no token yet, and says 403.

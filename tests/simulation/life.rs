@@ -13,7 +13,7 @@ use dispatch::dispatcher::crew::{Crew, Wakes};
 use dispatch::dispatcher::queue::Capacity;
 use dispatch::dispatcher::reach::Reach;
 use dispatch::run::journal::{Journal, JournalError, Passing, Sighting, StandingResult, read, store};
-use dispatch::run::life::World;
+use dispatch::run::life::{Hindered, World};
 use dispatch::run::log::LogStore;
 use dispatch::run::record::Run;
 use dispatch::run::settle::ResultPaths;
@@ -68,6 +68,7 @@ impl Surroundings<'_> {
             dispatcher: DispatcherRef { version: "0".to_owned(), host: "simulation".to_owned() },
             paths: ResultPaths { actions: "vault/actions".to_owned(), layout: Layout::Flat },
             tenure: Tenure::unlimited(),
+            hindered: Hindered::default(),
         };
         let (wakes, reach) = (Arc::new(Wakes::default()), Arc::new(Reach::new(backends)));
         let crew = Crew::new(Arc::new(world), wakes.clone(), reach.clone());

@@ -114,6 +114,15 @@ impl FakeBackend {
         InFlight { fake: self.clone(), key: key.clone(), call }
     }
 
+    /// Says that the run's process is there once it is; never returns where it never is.
+    async fn start(&self, key: &LaunchKey, placement: Placement, news: &mpsc::Sender<Observation>) {
+        let run = self.world().runs.get(key).map(|run| (run.begins, run.script.starts_after));
+        let Some((begins, Some(after))) = run else { return std::future::pending().await };
+        tokio::time::sleep_until(begins + after).await;
+        let lasted = Some((begins + after).elapsed());
+        let _ = news.send(Observation::Started { placement, lasted }).await;
+    }
+
     /// Where the run stands, for one look of `observe`.
     fn look(&self, key: &LaunchKey, step: usize) -> Option<Look> {
         let mut world = self.world();
@@ -169,8 +178,9 @@ impl Look {
     fn ended(self, due: Due, placement: Placement) -> Ended {
         let script = self.script;
         let how = script.end.filter(|_| due == Due::Now).unwrap_or(script.cancelled_end);
+        let reason = script.reason.filter(|_| due == Due::Now);
         let (detail, restarted) = (script.detail, script.restarted);
-        Ended { how, at: Timestamp::UNIX_EPOCH, placement, detail, reason: None, restarted }
+        Ended { how, at: Timestamp::UNIX_EPOCH, placement, detail, reason, restarted }
     }
 }
 
@@ -241,14 +251,22 @@ impl Backend for FakeBackend {
         let key = key_of(handle)?;
         let _call = self.call(&key, Call::Observe);
         let placement = Placement { id: format!("fake/{key}"), ..Placement::default() };
-        let _ = news.send(Observation::Started(placement.clone())).await;
+        let mut start = std::pin::pin!(self.start(&key, placement.clone(), &news));
+        let mut started = false;
         let mut step = cursor.0.as_u64().and_then(|step| usize::try_from(step).ok()).unwrap_or(0);
         loop {
             let Some(mut look) = self.look(&key, step) else {
                 self.world().caller.ended(&key);
                 return Ok(Ended::forgotten(Timestamp::UNIX_EPOCH, placement));
             };
-            let due = look.due().await;
+            let due = tokio::select! {
+                biased;
+                () = &mut start, if !started => {
+                    started = true;
+                    continue;
+                }
+                due = look.due() => due,
+            };
             let (Due::Now, Some(next)) = (due, &look.next) else {
                 self.world().caller.ended(&key);
                 return Ok(look.ended(due, placement));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{NAME, refused};
+use crate::action::reason::Reason;
 use crate::backend::{BackendError, Cursor, End, Handle, Observation};
 
 /// What a launch does and what it answers, which need not agree.
@@ -89,10 +90,14 @@ pub struct Script {
     pub launch_takes: Duration,
     /// What `find` answers.
     pub find: FindAnswer,
-    /// What the run tells, in order.
+    /// How long after its launch its process is there; `None`: it never is.
+    pub starts_after: Option<Duration>,
+    /// What the run tells, in order, counted from its launch.
     pub steps: Vec<Step>,
     /// How it ends behind the last step; `None`: it goes on until it is cancelled.
     pub end: Option<End>,
+    /// Why, where the backend knows more than that.
+    pub reason: Option<Reason>,
     /// How it ends when it is cancelled.
     pub cancelled_end: End,
     /// How long it takes to stop when it is cancelled.
@@ -109,8 +114,10 @@ impl Default for Script {
             launch: LaunchAnswer::Works,
             launch_takes: Duration::ZERO,
             find: FindAnswer::Truth,
+            starts_after: Some(Duration::ZERO),
             steps: Vec::new(),
             end: Some(End::Exited(0)),
+            reason: None,
             cancelled_end: End::Exited(143),
             cancel_takes: Duration::ZERO,
             detail: None,

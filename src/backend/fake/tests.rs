@@ -100,7 +100,7 @@ async fn events_come_at_their_time_and_a_lost_connection_goes_on_behind_the_curs
     }
     let (sender, mut news) = mpsc::channel(64);
     assert_eq!(fake.observe(&handle, &cursor, sender).await.unwrap().how, End::Exited(4));
-    assert!(matches!(news.recv().await, Some(Observation::Started(_))));
+    assert!(matches!(news.recv().await, Some(Observation::Started { .. })));
     assert!(matches!(news.recv().await, Some(Observation::Events { bytes, .. }) if bytes == b"two\n"));
 }
 

@@ -268,7 +268,7 @@ impl Backend for LocalBackend {
             other => other.map_err(step())?,
         };
         // Nobody listening any more is no reason to lose sight of the end.
-        let _ = news.send(Observation::Started(place.placement())).await;
+        let _ = news.send(Observation::Started { placement: place.placement(), lasted: None }).await;
         observe::follow(&dir, cursor, watched, &news).await.map_err(step())?;
         let exit = observe::end(&dir).await.map_err(step())?;
         Ok(Ended {

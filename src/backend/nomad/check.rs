@@ -3,7 +3,8 @@
 
 use super::client::types::{Attached, Job};
 use super::client::{ClientError, Prospect};
-use super::{NomadBackend, PAYLOAD_LIMIT, names};
+use super::shipped::Shipped;
+use super::{NomadBackend, PAYLOAD_LIMIT, names, restraint};
 use crate::support::chain;
 use crate::support::checkup::{Finding, Standing};
 
@@ -42,7 +43,12 @@ impl NomadBackend {
             findings.push(self.check_list().await);
             for (place, job) in self.variants().into_iter().enumerate() {
                 let missing = if place == 0 { Standing::Wrong } else { Standing::Warning };
-                findings.push(self.check_job(&job, missing).await);
+                let wanted = self.settings.specs.get(&job).map(String::as_str);
+                findings.push(self.check_job(&job, wanted, missing, Standing::Wrong).await);
+            }
+            // No action waits for it.
+            if let Some(Shipped { id, marker, .. }) = &self.settings.sidecar {
+                findings.push(self.check_job(id, Some(marker), Standing::Warning, Standing::Warning).await);
             }
         }
         findings
@@ -62,6 +68,11 @@ impl NomadBackend {
                 let evidence = format!("{address}: {}: {detail}", why.what);
                 Finding::bad(Standing::Unreachable, subject, evidence, why.fix)
             }
+            Err(error) if error.is_of_another_region() => failed(
+                subject,
+                &error,
+                "write the servers' region into backends.nomad.region (NOMAD_REGION), or leave it out",
+            ),
             Err(error) => failed(
                 subject,
                 &error,
@@ -164,29 +175,29 @@ impl NomadBackend {
         }
     }
 
-    async fn check_job(&self, id: &str, missing: Standing) -> Finding {
+    /// Whether the job `id` is there, with the marker that is wanted.
+    async fn check_job(&self, id: &str, wanted: Option<&str>, missing: Standing, wrong: Standing) -> Finding {
         let subject = format!("nomad: job {id}");
         match self.client.job(id).await {
             Err(error) => failed(&subject, &error, "add the capability to the namespace's rule in the token's policy"),
             Ok(None) => Finding::bad(missing, subject, "it is not registered", REGISTER),
-            Ok(Some(job)) => match self.job_is_wrong(id, &job) {
-                Some(evidence) => Finding::bad(Standing::Wrong, subject, evidence, REGISTER),
+            Ok(Some(job)) => match what_is_wrong(&job, wanted) {
+                Some(evidence) => Finding::bad(wrong, subject, evidence, REGISTER),
                 None => Finding::good(subject, "registered, as this build ships it"),
             },
         }
     }
+}
 
-    fn job_is_wrong(&self, id: &str, job: &Job) -> Option<String> {
-        let spec = job.meta.as_ref().and_then(|meta| meta.get(META_SPEC));
-        let wanted = self.settings.specs.get(id);
-        match spec {
-            _ if job.stop => Some("it is stopped".to_owned()),
-            _ if job.parameterized_job.is_none() => Some("it is not a parameterized job".to_owned()),
-            None => Some(format!("it is none of `dispatch jobs`: its meta has no `{META_SPEC}`")),
-            Some(spec) if wanted.is_some_and(|wanted| wanted != spec) => {
-                Some("it differs from what this build and this config would register".to_owned())
-            }
-            Some(_) => None,
+fn what_is_wrong(job: &Job, wanted: Option<&str>) -> Option<String> {
+    let spec = job.meta.as_ref().and_then(|meta| meta.get(META_SPEC));
+    match spec {
+        _ if job.stop => Some("it is stopped".to_owned()),
+        _ if job.parameterized_job.is_none() => Some("it is not a parameterized job".to_owned()),
+        None => Some(format!("it is none of `dispatch jobs`: its meta has no `{META_SPEC}`")),
+        Some(spec) if wanted.is_some_and(|wanted| wanted != spec) => {
+            Some("it differs from what this build and this config would register".to_owned())
         }
+        Some(_) => restraint::loosened(job),
     }
 }

@@ -159,6 +159,16 @@ pub(super) fn has_started(allocation: &Allocation) -> bool {
     events(allocation).iter().any(|event| matches!(event.kind.as_str(), "Started" | "Terminated"))
 }
 
+/// When its process began, as the client noted it; none where that was pushed out of the last ten events, or did not happen.
+pub(super) fn started(allocation: &Allocation) -> Option<i64> {
+    events(allocation).iter().find(|event| event.kind == "Started").map(|event| event.time)
+}
+
+/// When its process ended, as the client noted it.
+pub(super) fn terminated(allocation: &Allocation) -> Option<i64> {
+    events(allocation).iter().rev().find(|event| event.kind == "Terminated").map(|event| event.time)
+}
+
 fn executions(allocations: &[Allocation]) -> Vec<Execution<'_>> {
     let mut all: Vec<Execution<'_>> = Vec::new();
     for allocation in allocations {

@@ -245,11 +245,14 @@ impl NomadBackend {
         let (token, prefix) = (token(key, generation), prefix(key, Purpose::Seal(generation), None));
         let meta = BTreeMap::from([(META_RUN, "seal".to_owned()), (META_KEY, key.to_string())]);
         let dispatch = Dispatch { parent: &parent.id, token: &token, prefix: &prefix, meta, payload: NOTHING };
+        point("nomad.seal.before", "taking up the token of a launch")?;
         let child = self.bring_about(key, &dispatch).await?;
+        point("nomad.seal.made", "taking up the token of a launch")?;
         if matches!(child.purpose, Some(Purpose::Run(_))) {
             return Ok(Some(Place { key: key.clone(), job: child.id, maker: Maker::Unknown }));
         }
         question(|| self.client.deregister(&child.id)).await?;
+        point("nomad.seal.after", "taking up the token of a launch")?;
         Ok(None)
     }
 }

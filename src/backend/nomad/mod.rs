@@ -1,7 +1,8 @@
 //! The Nomad backend: each run is a dispatch of a parameterized job that `dispatch jobs` has registered.
 //!
 //! `client` talks to the server, `names` says what things are called there, `launch` brings a run about at most once and `tidemark` is how it rules one out, `observe` follows one:
-//! `watch` tells it that something changed, `decide` what that means, `log` reads what the runner printed. `check` looks at what all of it needs.
+//! `watch` tells it that something changed, `decide` what that means, `log` reads what the runner printed. `check` looks at what all of it needs, with `restraint`
+//! at what keeps Nomad from executing a run twice.
 //!
 //! Nothing in a jobspec stops every second execution (a reboot of the client, a node purge, `alloc stop`). What is promised here is one
 //! child job for each launch key; the fence inside the run stops a second execution of that job before the formula.
@@ -14,6 +15,7 @@ mod launch;
 mod log;
 mod names;
 mod observe;
+mod restraint;
 pub mod shipped;
 mod tidemark;
 mod watch;
@@ -28,6 +30,7 @@ use tokio::sync::mpsc;
 
 use self::client::{Client, ClientError, Prospect, Since};
 use self::log::Turns;
+use self::shipped::Shipped;
 use self::tidemark::Tidemark;
 use self::watch::Watch;
 use super::{Backend, BackendError, Channel, Cursor, Ended, Found, Handle, Listed, Mark, Observation};
@@ -55,10 +58,14 @@ pub struct NomadSettings {
     pub job: String,
     /// How long a run may wait to be placed.
     pub placement: Duration,
+    /// How long it may then take until its process is there: a client answers, an image is pulled.
+    pub setup: Duration,
     /// The mounts that there are, and where a run finds each.
     pub mounts: BTreeMap<MountName, String>,
     /// The marker that each registered job must have in its meta, by its id; empty: all sets of mounts have a job, and none is compared.
     pub specs: BTreeMap<String, String>,
+    /// The sidecars' job, where there is to be one: looked at, and launched by nobody here.
+    pub sidecar: Option<Shipped>,
 }
 
 /// Runs in Nomad.
@@ -205,7 +212,9 @@ impl Backend for NomadBackend {
         if allocations.iter().any(running) {
             return Err(refused(format!("the run {} is not over: cancel it first", place.job)));
         }
-        question(|| self.client.deregister(&place.job)).await.map(drop)
+        point("nomad.remove.before", "marking the run as done with")?;
+        question(|| self.client.deregister(&place.job)).await?;
+        point("nomad.remove.after", "marking the run as done with")
     }
 
     async fn list(&self) -> Result<Vec<Listed>, BackendError> {

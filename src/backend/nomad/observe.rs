@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::client::ClientError;
 use super::client::types::{Allocation, Evaluation, Job, Task};
-use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started};
+use super::decide::{Fate, JobStanding, Shown, Verdict, decide, has_started, started, terminated};
 use super::log::Log;
 use super::watch::Hint;
 use super::{Maker, NomadBackend, Place, persist, plainly, point};
@@ -110,34 +110,42 @@ impl Run<'_> {
     async fn until_over(&mut self) -> Result<Fate, BackendError> {
         // Before the first look: what changes after it is told.
         let mut listener = self.backend.watch.listen(&self.place.job);
-        let mut given_up: Option<String> = None;
-        let (mut deadline, mut hint) = (None, Hint::default());
+        let (mut given_up, mut patience) = (None, None);
+        let mut hint = Hint::default();
         loop {
             point("nomad.look.before", "looking how the run stands")?;
             self.look(hint).await?;
             point("nomad.look.after", "looking how the run stands")?;
             self.tell_placements().await;
             self.tell_beginning().await;
-            match self.seen.verdict() {
-                Verdict::Over(fate) => return Ok(with_placement(fate, given_up)),
-                Verdict::GoesOn => hint = listener.changed().await,
+            let awaited = match self.seen.verdict() {
+                Verdict::Over(fate) => return Ok(explained(fate, given_up)),
+                Verdict::GoesOn if self.begun.borrow().is_some() => {
+                    hint = listener.changed().await;
+                    continue;
+                }
                 Verdict::Repeated => {
                     tracing::warn!(job = self.place.job, "Nomad begins a run of a lost node once more; ending that");
                     self.give_up().await;
                     if let Ok(news) = tokio::time::timeout(GIVE_UP_AGAIN, listener.changed()).await {
                         hint = news;
                     }
+                    continue;
                 }
-                Verdict::Unplaced(why) => {
-                    let until = *deadline.get_or_insert_with(|| self.placement_deadline());
-                    if let Ok(news) = tokio::time::timeout_at(until, listener.changed()).await {
-                        hint = news;
-                    } else {
-                        given_up.get_or_insert(why.unwrap_or_else(|| "Nomad does not say why".to_owned()));
-                        deadline = Some(Instant::now() + GIVE_UP_AGAIN);
-                        self.give_up().await;
-                    }
-                }
+                Verdict::GoesOn => self.not_set_up(),
+                Verdict::Unplaced(why) => GivenUp::unplaced(why),
+            };
+            let until = match patience {
+                Some((reason, until)) if reason == awaited.reason => until,
+                _ => self.deadline_of(&awaited),
+            };
+            patience = Some((awaited.reason, until));
+            if let Ok(news) = tokio::time::timeout_at(until, listener.changed()).await {
+                hint = news;
+            } else {
+                patience = Some((awaited.reason, Instant::now() + GIVE_UP_AGAIN));
+                given_up.get_or_insert(awaited);
+                self.give_up().await;
             }
         }
     }
@@ -187,7 +195,8 @@ impl Run<'_> {
         let begun = Begun { allocation: first.id.clone(), task: self.task() };
         if self.begun.borrow().is_none() {
             // Nobody listening any more is no reason to lose sight of the end.
-            let _ = self.news.send(Observation::Started(self.placement(Some(first)))).await;
+            let lasted = lasted(first, self.backend.client.server_now());
+            let _ = self.news.send(Observation::Started { placement: self.placement(Some(first)), lasted }).await;
             self.begun.send_replace(Some(begun));
         }
     }
@@ -200,14 +209,22 @@ impl Run<'_> {
         self.seen.task().map_or(TASK, |task| &task.name).to_owned()
     }
 
-    /// When the run must have been placed: counted from its dispatch, whoever follows it by then, and by the servers' clock, which has
-    /// dated that.
-    fn placement_deadline(&self) -> Instant {
-        let submitted = self.seen.job.as_ref().and_then(|job| Timestamp::from_nanosecond(job.submit_time.into()).ok());
-        let now = self.backend.client.server_now();
-        let gone = submitted.zip(now).map(|(submitted, now)| now.duration_since(submitted));
-        let gone = gone.and_then(|gone| Duration::try_from(gone).ok()).unwrap_or_default();
-        Instant::now() + self.backend.settings.placement.saturating_sub(gone)
+    /// When what is awaited must have come: the place counted from the dispatch, whoever follows the run by then, the process from the
+    /// placement; and by the servers' clock, which has dated both.
+    fn deadline_of(&self, awaited: &GivenUp) -> Instant {
+        let settings = &self.backend.settings;
+        let (time, since) = match awaited.reason {
+            Reason::NeverPlaced => (settings.placement, self.seen.job.as_ref().map(|job| job.submit_time)),
+            _ => (settings.setup, self.seen.allocations.last().map(|one| one.create_time)),
+        };
+        let gone = since.and_then(instant).zip(self.backend.client.server_now());
+        let gone = gone.map(|(since, now)| between(since, now)).unwrap_or_default();
+        Instant::now() + time.saturating_sub(gone)
+    }
+
+    fn not_set_up(&self) -> GivenUp {
+        let node = self.seen.allocations.last().map_or("", |one| one.node_name.as_str());
+        GivenUp { reason: Reason::SetupFailed, why: format!("its process did not come about on {node}") }
     }
 
     /// Takes the job back. What that comes to is seen by looking.
@@ -240,13 +257,56 @@ impl Run<'_> {
     }
 }
 
-/// The fate of a run whose placement was given up for want of `why`.
-fn with_placement(fate: Fate, why: Option<String>) -> Fate {
-    match why {
-        Some(why) if fate.how == End::NotStarted => {
-            let detail = Some(format!("it found no place in time and was taken back: {why}"));
-            Fate { detail, reason: Some(Reason::NeverPlaced), ..fate }
-        }
-        _ => fate,
+fn explained(fate: Fate, given_up: Option<GivenUp>) -> Fate {
+    match given_up {
+        Some(given_up) => given_up.explain(fate),
+        None => fate,
     }
 }
+
+/// What a run waits for, and is taken back for where that does not come in time.
+#[derive(Debug)]
+struct GivenUp {
+    reason: Reason,
+    why: String,
+}
+
+impl GivenUp {
+    fn unplaced(why: Option<String>) -> Self {
+        Self { reason: Reason::NeverPlaced, why: why.unwrap_or_else(|| "Nomad does not say why".to_owned()) }
+    }
+
+    /// The fate of such a run; one that had started all the same has its own.
+    fn explain(self, fate: Fate) -> Fate {
+        if fate.how != End::NotStarted {
+            return fate;
+        }
+        let what = if self.reason == Reason::NeverPlaced { "found no place" } else { "was not set up" };
+        let detail = Some(format!("it {what} in time and was taken back: {}", self.why));
+        Fate { detail, reason: Some(self.reason), ..fate }
+    }
+}
+
+/// How long the process of `allocation` has gone on at `now`, the servers' time, or went on. Its beginning and its end are dated by the
+/// client, whose clock may be off: no process is older than its allocation, which the servers have dated.
+fn lasted(allocation: &Allocation, now: Option<Timestamp>) -> Option<Duration> {
+    let began = started(allocation).and_then(instant)?;
+    if let Some(ended) = terminated(allocation).and_then(instant) {
+        return Some(between(began, ended));
+    }
+    let now = now?;
+    let at_most = instant(allocation.create_time).map(|made| between(made, now));
+    Some(between(began, now).min(at_most.unwrap_or(Duration::MAX)))
+}
+
+/// A date in nanoseconds since 1970; none where it was not noted.
+fn instant(nanoseconds: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(nanoseconds.into()).ok().filter(|at| *at > Timestamp::UNIX_EPOCH)
+}
+
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

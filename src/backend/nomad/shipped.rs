@@ -85,11 +85,15 @@ impl Wishes<'_> {
     /// [`ShippedError`]
     pub fn jobs(&self) -> Result<Vec<Shipped>, ShippedError> {
         let mut jobs = self.runners()?;
+        jobs.extend(self.sidecars());
+        Ok(jobs)
+    }
+
+    /// The sidecars' job, where there is to be one.
+    pub fn sidecars(&self) -> Option<Shipped> {
         // Its volumes are the jobspec's own.
         let variables = |job| variables(self.namespace, SIDECAR_ID, job, &BTreeMap::new());
-        let sidecar = |job| shipped(SIDECAR, SIDECAR_ID.to_owned(), variables(job));
-        jobs.extend(self.sidecar.map(sidecar));
-        Ok(jobs)
+        self.sidecar.map(|job| shipped(SIDECAR, SIDECAR_ID.to_owned(), variables(job)))
     }
 
     /// The jobs of actions: that without mounts, and one for each set of mounts.

@@ -23,6 +23,7 @@ use super::names::{self, META_RUN};
 use super::{NomadBackend, persist, question};
 use crate::backend::{BackendError, Mark};
 use crate::support::clock::{Clock as _, SystemClock};
+use crate::support::fault;
 use crate::support::retry::RetryPolicy;
 
 /// A tidemark is made anew after this. Nomad collects a child four hours after its end, unless told otherwise: there is always one, and for
@@ -166,8 +167,12 @@ impl NomadBackend {
         let meta = BTreeMap::from([(META_RUN, "tidemark".to_owned())]);
         let parent = self.settings.job.as_str();
         let dispatch = Dispatch { parent, token: &token, prefix: &prefix, meta, payload: NOTHING };
+        let point = |name| fault::point(name).map_err(|error| ClientError::withheld("making a tidemark", &error));
+        point("nomad.tidemark.before")?;
         let id = self.client.dispatch(&dispatch).await?.job;
+        point("nomad.tidemark.made")?;
         self.client.deregister(&id).await?;
+        point("nomad.tidemark.after")?;
         Ok(id)
     }
 

@@ -27,6 +27,11 @@ pub(super) fn check(config: &Config, environment: &BTreeMap<String, String>, dra
         let help = "unset it; name the CA with `ca_cert` or NOMAD_CACERT, another name with `tls_server_name`";
         draft.complain("backends.nomad", Error, wrong.help(help));
     }
+    if nomad.ca_cert.is_none() && environment.get("NOMAD_CAPATH").is_some_and(|text| !text.is_empty()) {
+        let wrong = Wrong::new("NOMAD_CAPATH is set, and no directory of CAs is read here");
+        let help = "name one PEM file, which may hold several of them, with `ca_cert` or NOMAD_CACERT";
+        draft.complain("backends.nomad", Warning, wrong.help(help));
+    }
 }
 
 fn address(nomad: &Nomad, draft: &mut Draft) {

@@ -14,7 +14,7 @@ use crate::run::log::{LogError, LogWriter, Progress};
 use crate::run::record::Run;
 use crate::run::state::State;
 use crate::run::step::{Finish, Step, StopCause};
-use crate::support::fault;
+use crate::support::{chain, fault};
 
 /// News that may wait to be written to the log before the backend is made to wait.
 const NEWS: usize = 64;
@@ -48,18 +48,18 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
     let cursor = log.cursor().clone();
     let (sender, mut news) = mpsc::channel(NEWS);
     let mut watching = std::pin::pin!(backend.observe(&handle, &cursor, sender));
-    let mut asked = Asked::new(world, run);
+    let mut asked = Asked::new(run);
     let mut depositing = Depositing::new(world, run);
     loop {
         let (to_stop, deadline) = (asked.to_stop, asked.deadline);
         let turn = tokio::select! {
             biased;
             Some(observation) = news.recv() => {
-                if let Observation::Placed { allocation } = observation {
-                    depositing.placed(allocation).await?;
-                    continue;
+                match observation {
+                    Observation::Placed { allocation } => depositing.placed(allocation).await?,
+                    Observation::Started { lasted, .. } => asked.begun(world, run, lasted),
+                    other => keep(&mut log, other).map_err(LifeError::log(run))?,
                 }
-                keep(&mut log, observation).map_err(LifeError::log(run))?;
                 continue;
             }
             ended = &mut watching => Turn::Over(ended.map_err(LifeError::backend(run))?),
@@ -83,12 +83,12 @@ pub(super) async fn follow(world: &World, run: &Run, wishes: &mut Wishes) -> Res
             }
             // What is in the log and not yet recorded there is read again by whoever adopts the run.
             Turn::Detach => return Ok(Stride::Done(Driven::Detached)),
-            Turn::Stop => asked.ask(backend.as_ref(), run, &handle),
+            Turn::Stop => asked.ask(world, backend.as_ref(), run, &handle),
             Turn::Deadline => {
                 if !to_stop {
                     world.step(run, Step::Stop { cause: StopCause::Timeout, by: None }).await?;
                 }
-                asked.ask(backend.as_ref(), run, &handle);
+                asked.ask(world, backend.as_ref(), run, &handle);
             }
         }
     }
@@ -117,7 +117,7 @@ async fn fate(world: &World, run: &Run, told: &Progress) -> Option<Fate> {
 
 fn keep(log: &mut LogWriter, observation: Observation) -> Result<(), LogError> {
     match observation {
-        Observation::Placed { .. } | Observation::Started(_) => Ok(()),
+        Observation::Placed { .. } | Observation::Started { .. } => Ok(()),
         Observation::Events { bytes, cursor } => log.feed(&bytes, &cursor),
         Observation::Dropped { bytes } => log.dropped(bytes),
         Observation::Incomplete { why } => log.incomplete(&why),
@@ -140,28 +140,42 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(world: &World, run: &Run) -> Self {
-        if run.state == State::Cancelling {
-            return Self { to_stop: false, deadline: Instant::now(), asking: None };
+    /// Until the backend says that the run's process is there, its limit does not count: how long it waits for that is the backend's
+    /// to bound.
+    fn new(run: &Run) -> Self {
+        let wait = if run.state == State::Cancelling { Duration::ZERO } else { NEVER };
+        Self { to_stop: false, deadline: Instant::now() + wait, asking: None }
+    }
+
+    /// The run's process is there, and has gone on for so long: what is left of its limit counts from now. Whoever adopts it hears the
+    /// same of the backend, so that a change of dispatchers makes no limit longer.
+    fn begun(&mut self, world: &World, run: &Run, lasted: Option<Duration>) {
+        if self.to_stop || run.state == State::Cancelling {
+            return;
         }
         let minutes = run.admitted.as_ref().map(|admitted| u64::from(admitted.timeout_minutes));
         let limit = minutes.map(|minutes| Duration::from_secs(minutes * fault::seconds_per_minute()));
-        let begun = run.started_at.unwrap_or_else(|| world.clock.now());
-        let gone = Duration::try_from(world.clock.now().duration_since(begun)).unwrap_or_default();
+        let since_launch = || {
+            let now = world.clock.now();
+            Duration::try_from(now.duration_since(run.started_at.unwrap_or(now))).unwrap_or_default()
+        };
+        let gone = lasted.unwrap_or_else(since_launch);
         let left = limit.map_or(NEVER, |limit| (limit + 2 * world.grace + MARGIN).saturating_sub(gone));
-        Self { to_stop: false, deadline: Instant::now() + left, asking: None }
+        self.deadline = Instant::now() + left;
     }
 
     /// Asks, in place of a request that is still under way.
-    fn ask(&mut self, backend: &'a dyn Backend, run: &'a Run, handle: &'a Handle) {
+    fn ask(&mut self, world: &'a World, backend: &'a dyn Backend, run: &'a Run, handle: &'a Handle) {
         (self.to_stop, self.deadline) = (true, Instant::now() + ASK_AGAIN);
         self.asking = Some(Box::pin(async move {
             match timeout(ASK_AGAIN, backend.cancel(handle)).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => world.hindered.clear(&run.id),
                 Ok(Err(error)) => {
+                    world.hindered.set(&run.id, chain::words(&error));
                     tracing::warn!(run = %run.id, %error, "the run could not be asked to stop; asking again");
                 }
                 Err(_) => {
+                    world.hindered.set(&run.id, format!("{} does not answer the request", backend.name()));
                     tracing::warn!(run = %run.id, "the backend does not answer the request to stop; asking again");
                 }
             }

@@ -1,5 +1,7 @@
 //! What keeps a run from being launched, each with its reason: on the fake backend, whose launches are counted.
 
+mod time_limit;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,6 +106,7 @@ fn world(folder: &Path, fake: &FakeBackend, secrets: &Arc<Values>) -> World {
         dispatcher: DispatcherRef { version: "0".to_owned(), host: "test".to_owned() },
         paths: ResultPaths { actions: "vault/actions".to_owned(), layout: Layout::Flat },
         tenure: Tenure::unlimited(),
+        hindered: Hindered::default(),
     }
 }
 

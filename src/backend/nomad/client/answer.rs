@@ -143,10 +143,20 @@ impl ClientError {
         if not_sent { Self::NotSent { call, detail } } else { Self::NoAnswer { call, detail } }
     }
 
+    /// The step was not taken: a test had it fail.
+    pub(in crate::backend::nomad) fn withheld(does: &'static str, error: &std::io::Error) -> Self {
+        Self::NotSent { call: Call { does, needs: "" }, detail: error.to_string() }
+    }
+
     /// What is awaited has not come yet.
     pub(in crate::backend::nomad) fn not_over() -> Self {
         let call = Call { does: "waiting for the job's end", needs: "" };
         Self::Busy { call, said: "it is not over".to_owned() }
+    }
+
+    /// Whether the agent that answered knows no server of the region that was asked for.
+    pub fn is_of_another_region(&self) -> bool {
+        matches!(self, Self::Busy { said, .. } if said.contains(NO_REGION))
     }
 
     /// Whether it may be otherwise in a moment. A server that has just started answers 403 to a valid token until it has caught up
@@ -187,7 +197,9 @@ const REFUSALS: [&str; 12] = [
 
 /// The agent that answered did not get through to a leader: nothing was done. Seen from 1.11.3 (the second through a client agent whose
 /// server is gone), the others stand in its program.
-const NO_LEADER: [&str; 3] = ["No cluster leader", "failed to get conn", "No path to region"];
+const NO_LEADER: [&str; 3] = ["No cluster leader", "failed to get conn", NO_REGION];
+
+const NO_REGION: &str = "No path to region";
 
 /// Seen from 1.11.3: behind a 500 too, where one agent asks another.
 const DENIED: &str = "Permission denied";

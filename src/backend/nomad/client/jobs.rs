@@ -19,7 +19,10 @@ const DEREGISTER: Call = Call { does: "deregistering the job", needs: "deregiste
 const PARSE: Call = Call { does: "parsing the job", needs: "parse-job" };
 const VALIDATE: Call = Call { does: "validating the job", needs: "read-job" };
 const PLAN: Call = Call { does: "planning the job", needs: "plan-job" };
-const REGISTER: Call = Call { does: "registering the job", needs: "register-job" };
+const REGISTER: Call = Call {
+    does: "registering the job",
+    needs: "register-job, and for a host volume that the job mounts a `host_volume` rule",
+};
 const LEADER: Call = Call { does: "asking for the leader", needs: "" };
 const SELF: Call = Call { does: "asking for the agent's version", needs: "`agent { policy = \"read\" }`" };
 const TOKEN: Call = Call { does: "asking for the token's policies", needs: "" };

@@ -49,8 +49,16 @@ pub struct Job {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskGroup {
+    /// Its name.
+    pub name: String,
     /// Its tasks.
     pub tasks: Option<Vec<Task>>,
+    /// How often a task begins anew on its client.
+    pub restart_policy: Option<RestartPolicy>,
+    /// How often it is placed anew after a failure.
+    pub reschedule_policy: Option<ReschedulePolicy>,
+    /// What becomes of it while its client is away.
+    pub disconnect: Option<Disconnect>,
 }
 
 /// A task of a job.
@@ -61,6 +69,8 @@ pub struct Task {
     pub name: String,
     /// What its driver is told.
     pub config: Option<TaskConfig>,
+    /// Goes before its group's.
+    pub restart_policy: Option<RestartPolicy>,
 }
 
 /// What a driver is told, as far as it is read here.
@@ -69,6 +79,34 @@ pub struct Task {
 pub struct TaskConfig {
     /// The image, with drivers that have one.
     pub image: Option<String>,
+}
+
+/// `restart`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RestartPolicy {
+    /// At the most.
+    pub attempts: i64,
+}
+
+/// `reschedule`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReschedulePolicy {
+    /// At the most.
+    pub attempts: i64,
+    /// Without an end.
+    pub unlimited: bool,
+}
+
+/// `disconnect`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Disconnect {
+    /// Nanoseconds after which a client that is away is lost.
+    pub lost_after: i64,
+    /// Whether another allocation takes its place meanwhile.
+    pub replace: Option<bool>,
 }
 
 /// A job in a list.
@@ -115,6 +153,8 @@ pub struct Allocation {
     pub create_index: u64,
     /// Raft index of its last change.
     pub modify_index: u64,
+    /// Nanoseconds since 1970, by the server's clock.
+    pub create_time: i64,
     /// Nanoseconds since 1970.
     pub modify_time: i64,
 }
@@ -138,6 +178,8 @@ pub struct TaskEvent {
     /// `Received`, `Task Setup`, `Started`, `Terminated`, ….
     #[serde(rename = "Type")]
     pub kind: String,
+    /// Nanoseconds since 1970, by the client's clock.
+    pub time: i64,
     /// Of `Terminated`; 0 on others.
     pub exit_code: i32,
     /// Of `Terminated`, with some drivers.

@@ -160,8 +160,9 @@ impl<'a> Log<'a> {
             return;
         }
         if let Err(error) = self.rest_of_events_file().await {
-            let words = trouble.unwrap_or_else(|| chain::words(&error));
-            let why = format!("the runner's last event is not in its log, and the rest cannot be read: {words}");
+            let log = trouble.map(|words| format!("{words}; nor ")).unwrap_or_default();
+            let file = chain::words(&error);
+            let why = format!("the runner's last event is not in its log, and the rest cannot be read: {log}{file}");
             self.tell(Observation::Incomplete { why }).await;
         }
     }
