@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::{Driven, Wishes, World, drive};
+use super::{Driven, Hindered, Wishes, World, drive};
 use crate::action::reason::Reason;
 use crate::action::result::{ActionResult, DispatcherRef, ResultState};
 use crate::backend::fake::{FakeBackend, Script, Step as Scripted};
