@@ -184,7 +184,8 @@ impl Look<'_> {
                 Judged::counts(&approved, "")
             }
             (Err(Finding::Refused { .. }), Some(kept)) => {
-                Judged::counts(&kept, ", as was seen when their reviews were still there")
+                let made_on = made_on(&request);
+                Judged { made_on, ..Judged::counts(&kept, ", as was seen when their reviews were still there") }
             }
             (Err(Finding::Refused { words, .. }), None) => {
                 // It may be a later request that the forge names, since it does not know of this one yet.
@@ -255,8 +256,13 @@ fn approved(change: &CommitId, request: &Request, given: Vec<Given>) -> Approved
         pull_request: request.number,
         merge: request.merge.commit.clone(),
         given,
-        made_on: request.brought.fork.as_ref().and_then(|(_, blob)| blob.clone()),
+        made_on: made_on(request),
     }
+}
+
+/// The policy where a request forked off.
+fn made_on(request: &Request) -> Option<BlobId> {
+    request.brought.fork.as_ref().and_then(|(_, blob)| blob.clone())
 }
 
 impl Requests {
