@@ -141,14 +141,14 @@ fn nothing_that_a_formula_started_outlives_it() {
 }
 
 #[test]
-fn as_process_1_it_reaps_orphans_while_the_formula_runs_and_leaves_no_process() {
+fn being_process_1_it_reaps_orphans_while_the_formula_runs_and_leaves_no_process() {
     // A process whose parent is gone is process 1's; until that has reaped it, it stands in /proc.
     let script = "tr '\\0' ' ' < /proc/1/cmdline; echo; echo parent $PPID; \
                   for n in 1 2 3; do (setsid bash -c 'echo $BASHPID >> orphans' &); done; \
                   until [ \"$(wc -l < orphans)\" = 3 ]; do :; done; \
                   for pid in $(cat orphans); do while [ -e /proc/$pid ]; do :; done; done; echo reaped; \
                   (setsid sleep 300 &); exit 4";
-    let finished = Case::new(script).timeout(30).as_process_1().run();
+    let finished = Case::new(script).timeout(30).being_process_1().run();
     let lines = finished.lines();
     assert_eq!(finished.code, 4, "{}", finished.raw);
     assert!(lines[0].contains("dispatch runner --workdir"), "{lines:?}");
@@ -157,9 +157,9 @@ fn as_process_1_it_reaps_orphans_while_the_formula_runs_and_leaves_no_process() 
 }
 
 #[test]
-fn as_process_1_it_is_stopped_by_a_signal_like_any_other() {
+fn being_process_1_it_is_stopped_by_a_signal_like_any_other() {
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
-        let case = Case::new("trap 'echo bye; exit 7' TERM; echo up; sleep 300 & wait").grace(60).as_process_1();
+        let case = Case::new("trap 'echo bye; exit 7' TERM; echo up; sleep 300 & wait").grace(60).being_process_1();
         let mut running = case.start();
         running.wait_for_line("up");
         running.signal_process_1(signal);

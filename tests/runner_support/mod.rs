@@ -88,7 +88,7 @@ impl Case {
     }
 
     /// As process 1, as in a container. What is started is then `unshare`, and the runner its only child.
-    pub fn as_process_1(mut self) -> Self {
+    pub fn being_process_1(mut self) -> Self {
         self.place = Place::Namespace;
         self
     }

@@ -192,7 +192,7 @@ async fn a_formula_that_the_runner_could_not_start_is_not_started_and_says_so() 
     let end = Some(End::Exited(ReservedExit::FormulaNotRunnable as i32));
     let last_word = "{\"t\":\"\",\"kind\":\"exit\",\"code\":69,\"bytes\":0}\n".to_owned();
     let steps = vec![Scripted::Events(last_word.into_bytes())];
-    case.fake.usually(Script { end, steps, ..Script::default() });
+    case.fake.usually(Script { steps, end, ..Script::default() });
     let result = case.result().await;
     assert_eq!(
         (result.state, result.reason),
