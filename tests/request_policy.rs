@@ -432,7 +432,7 @@ async fn a_change_on_top_of_one_that_nobody_approved_has_no_effect_until_that_is
 }
 
 /// Its first commit is pushed by itself while it is closed.
-async fn half_pushed(world: &World, path: &str, text: &str) -> Vec<CommitId> {
+fn half_pushed(world: &World, path: &str, text: &str) -> Vec<CommitId> {
     let commits = world.branch(&[(path, text), ("README.md", "honest\n")]);
     world.repo.git(&["merge", "--quiet", "--ff-only", commits[0].as_str()]);
     world.repo.push();
@@ -443,13 +443,13 @@ async fn half_pushed(world: &World, path: &str, text: &str) -> Vec<CommitId> {
 async fn what_was_pushed_out_of_a_request_is_not_its_own_however_it_is_merged() {
     for how in [How::Squash, How::Forward] {
         let mut world = World::new(Some(POLICY)).await;
-        let commits = half_pushed(&world, &path("a"), &action("a", "deploy")).await;
+        let commits = half_pushed(&world, &path("a"), &action("a", "deploy"));
         world.merge(&commits, how);
         world.tell(|told| told.pulls[0].reopened = true);
         world.sees("a").await;
         world.later(60);
         says(&world.explain("a").await, &["bytes_not_of_request"]);
-        let commits = half_pushed(&world, PLACE, LAX).await;
+        let commits = half_pushed(&world, PLACE, LAX);
         world.merge(&commits, how);
         world.tell(|told| told.pulls[1].reopened = true);
         assert!(world.keep_policy().await.is_err());
@@ -461,12 +461,12 @@ async fn what_was_pushed_out_of_a_request_is_not_its_own_however_it_is_merged() 
 #[tokio::test]
 async fn what_was_seen_before_the_request_was_merged_is_not_its_own() {
     let mut world = World::new(Some(POLICY)).await;
-    let commits = half_pushed(&world, &path("a"), &action("a", "deploy")).await;
+    let commits = half_pushed(&world, &path("a"), &action("a", "deploy"));
     world.sees("a").await;
     world.merge(&commits, How::Forward);
     world.later(60);
     says(&world.explain("a").await, &["bytes_not_of_request", "was seen on the primary branch in"]);
-    let commits = half_pushed(&world, PLACE, LAX).await;
+    let commits = half_pushed(&world, PLACE, LAX);
     assert!(world.keep_policy().await.is_err());
     world.merge(&commits, How::Forward);
     world.later(60);

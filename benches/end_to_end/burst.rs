@@ -55,7 +55,7 @@ fn many(count: u32, concurrent: u32) -> Vec<Row> {
 }
 
 /// What is wanted of a burst.
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 pub(crate) struct Goals {
     /// Launches a second.
     pub(crate) rate: Goal,
