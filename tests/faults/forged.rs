@@ -44,7 +44,9 @@ fn a_date_that_is_none_keeps_nobody_waiting() {
     for date in ["99999999999999999999999", "18446744073709551615"] {
         let world = World::new();
         let ids: Vec<String> = (1..=5).map(|number| format!("ok-{number}")).collect();
-        ids.iter().for_each(|id| world.action(id, "work", ""));
+        for id in &ids {
+            world.action(id, "work", "");
+        }
         let people = format!("author Eve <e@x> {date} +0000\ncommitter Eve <e@x> {date} +0000");
         let (tree, head) = (tree(&world), world.repo.head());
         push_commit(&world, &format!("tree {tree}\nparent {head}\n{people}\n\nfrom the future\n"));
