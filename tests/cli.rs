@@ -1,5 +1,11 @@
 //! The shipped binary at a shell, in a sealed world: its own folder and home, an environment of nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "cli/adhoc.rs"]
 mod adhoc;

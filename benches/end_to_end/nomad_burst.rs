@@ -14,10 +14,10 @@ use crate::table::{Goal, Row};
 use crate::vault::{self, SECRET};
 use crate::world::{Setup, World};
 
-/// Launches a second that Nomad accepts, grants and journal included (50-lifecycle).
+/// Launches a second that Nomad accepts, grants and journal included.
 const GOAL: f64 = 100.0;
 
-/// Resident memory of the dispatcher with a thousand of them under way, in MiB (50-lifecycle).
+/// Resident memory of the dispatcher with a thousand of them under way, in MiB.
 const MEMORY: f64 = 60.0;
 
 /// A client address has a hundred, and others want some too.

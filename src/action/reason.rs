@@ -28,7 +28,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // 20-admission 1: form.
+    // Form.
     NotUtf8 = "not_utf8", "The file is not valid UTF-8.";
     ByteOrderMark = "byte_order_mark", "The file begins with a byte order mark.";
     FileTooLarge = "file_too_large", "The file is larger than 64 KiB.";

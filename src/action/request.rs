@@ -1,4 +1,4 @@
-//! The action: one request, `vault/actions/<id>.toml` (10-actions). Its type and its reader.
+//! The action: one request, `vault/actions/<id>.toml`. Its type and its reader.
 
 use std::collections::{BTreeMap, BTreeSet};
 

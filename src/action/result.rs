@@ -1,4 +1,4 @@
-//! The result: `<id>.result.json` (10-actions). The four fields that tools read today come first and stay as they are.
+//! The result: `<id>.result.json`. The four fields that tools read today come first and stay as they are.
 
 use std::collections::BTreeMap;
 

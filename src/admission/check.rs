@@ -53,7 +53,7 @@ pub struct Check {
     pub help: Option<String>,
 }
 
-/// A rule of 20-admission: its number and its name.
+/// A rule of admission: its number and its name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub(super) number: u8,

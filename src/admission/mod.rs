@@ -7,7 +7,7 @@
 //! - [`gather`]: the rim: git, the forge, the journal, the secret provider.
 //! - [`snapshot`], [`request`], [`rules`]: what is looked at, and the config's part of it, as plain data.
 //! - `reading`: what the files in a snapshot say, once parsed.
-//! - [`checks`]: one file for each rule of 20-admission.
+//! - [`checks`]: one file for each rule.
 //! - [`forecast`]: what would become of an action that is not merged yet.
 //! - [`verdict`], [`admitted`], [`explain`]: the outcome, what a run gets, and the words.
 

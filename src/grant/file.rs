@@ -1,4 +1,4 @@
-//! The `file` provider: one age-encrypted file per secret, `<NAME>.enc`, for one machine without Vault (30-grants).
+//! The `file` provider: one age-encrypted file per secret, `<NAME>.enc`, for one machine without Vault.
 //!
 //! `presence` looks at a file without opening its content; `mint` decrypts exactly the files named, for that one run, and keeps
 //! nothing. The identity is read anew each time, so that a changed one counts at once and none is held in between.

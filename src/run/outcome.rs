@@ -12,7 +12,7 @@ use crate::backend::{End, Ended};
 use crate::grant::Fate;
 use crate::runner::event::{EXIT_TIMED_OUT, ReservedExit};
 
-/// The exit code written where there is none (10-actions): never 0.
+/// The exit code written where there is none: never 0.
 pub const NO_EXIT_CODE: i32 = 125;
 
 /// What the runner's stream tells of a run.
@@ -267,7 +267,7 @@ fn stopped(stop: Option<StopCause>, code: Option<i32>) -> Option<Meaning> {
     Some(Meaning::new(state, reason, code, format!("{words}; it has stopped, {how}")))
 }
 
-/// The runner's own stops before the formula began (70-runner).
+/// The runner's own stops before the formula began.
 fn reserved(code: i32, complaint: Option<&str>) -> Option<Meaning> {
     const ALL: [(ReservedExit, ResultState, Reason); 6] = [
         (ReservedExit::BadEnvelope, ResultState::NotStarted, Reason::BadEnvelope),

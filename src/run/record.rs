@@ -234,7 +234,7 @@ impl Run {
     }
 }
 
-/// The removal of a file withdraws a run only before its launch (50-lifecycle); seen before and recorded after, it changes nothing.
+/// The removal of a file withdraws a run only before its launch; seen before and recorded after, it changes nothing.
 fn removed_too_late(step: &Step, from: State) -> bool {
     matches!(step, Step::Stop { cause: StopCause::Removed, .. }) && !from.is_before_launch()
 }

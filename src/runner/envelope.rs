@@ -1,4 +1,4 @@
-//! The envelope: all that is handed over to a run, in one versioned JSON document (40-backends).
+//! The envelope: all that is handed over to a run, in one versioned JSON document.
 //!
 //! Made by the dispatcher, carried by a backend over a private channel (stdin, a payload file), read once by the runner.
 //! Nothing else about the run is looked up from inside the job.
@@ -54,7 +54,7 @@ impl Handover {
     }
 }
 
-/// A wrapping in Vault, with everything by which the runner recognises it as the one that was made for it (30-grants).
+/// A wrapping in Vault, with everything by which the runner recognises it as the one that was made for it.
 #[derive(Debug, Clone)]
 pub struct Wrapped {
     /// Vault's address as the runner reaches it, without `/v1`.

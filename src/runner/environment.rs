@@ -1,4 +1,4 @@
-//! The formula's environment: exactly what the envelope gives it and what 70-runner lists, nothing of the runner's own (pure).
+//! The formula's environment: exactly what the envelope gives it and what docs/formulas.md lists, nothing of the runner's own (pure).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,9 +1,9 @@
-//! The runner's event stream: one JSON object a line on stdout (70-runner). The dispatcher reads it for logs and progress;
+//! The runner's event stream: one JSON object a line on stdout. The dispatcher reads it for logs and progress;
 //! its truth about the end of a run is the backend's exit code, never this stream.
 
 use serde::{Deserialize, Serialize};
 
-/// Exit codes that the runner keeps for stops **before** the formula began (70-runner). Together with the absence of
+/// Exit codes that the runner keeps for stops **before** the formula began. Together with the absence of
 /// [`Kind::Status`] `started` they prove that nothing ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]

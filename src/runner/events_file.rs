@@ -16,7 +16,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
-/// So much is kept of the beginning, and so much at least of the end. As much as the dispatcher keeps of a log (50-lifecycle).
+/// So much is kept of the beginning, and so much at least of the end. As much as the dispatcher keeps of a log.
 pub const KEEP: u64 = 10 << 20;
 
 /// The hole grows by so much at once; a multiple of every file system's block.

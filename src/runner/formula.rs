@@ -22,7 +22,7 @@ use super::processes;
 /// formula itself made of the signal.
 pub const EXIT_CANCELLED: i32 = 128 + 15;
 
-/// How often the runner says that it lives (70-runner).
+/// How often the runner says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// A grace beyond this is a mistake in a config, and would keep a cancelled run for ever.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::event::{Kind, Stream};
 
-/// Longer lines are cut into parts (70-runner).
+/// Longer lines are cut into parts.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// The lines of one stream.

@@ -1,4 +1,4 @@
-//! What runs inside the job: `dispatch runner` (70-runner). One process for one run, told everything by one envelope.
+//! What runs inside the job: `dispatch runner`. One process for one run, told everything by one envelope.
 //!
 //! ```text
 //! envelope (wire) ─► environment checks ─► workdir ─► fence ─► grant ─► formula ─► exit code

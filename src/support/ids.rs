@@ -87,7 +87,7 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// The id of an action: the stem of its file (10-actions).
+    /// The id of an action: the stem of its file.
     ActionId, "an action id",
     "a-z 0-9 first, then up to 127 of a-z 0-9 . _ -, no \"..\", no trailing dot", is_name
 }

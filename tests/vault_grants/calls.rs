@@ -1,5 +1,5 @@
 //! Each call that the dispatcher makes for a grant, spoilt in each way: the run goes on and runs once, its tokens are dead afterwards,
-//! and a token that nobody holds is counted (90-quality).
+//! and a token that nobody holds is counted.
 
 use std::fs;
 use std::thread;

@@ -124,7 +124,7 @@ mod defaults {
     pub(super) fn role() -> String {
         "runner".to_owned()
     }
-    /// Five minutes (30-grants): what `policies/service-dispatcher.hcl` allows at most.
+    /// Five minutes: what `policies/service-dispatcher.hcl` allows at most.
     pub(super) fn wrap_ttl_seconds() -> u32 {
         300
     }

@@ -1,5 +1,5 @@
 //! The `vault` provider: for each run one Vault token that can read exactly its secrets, handed over in a wrapping that opens
-//! once (30-grants). Built on the client in [`crate::vault`].
+//! once. Built on the client in [`crate::vault`].
 //!
 //! - [`login`]: the dispatcher's own token: got, renewed, got anew.
 //! - [`mint`]: one grant; `proof` (pure) says whether a minted token is what was asked for.

@@ -1,4 +1,4 @@
-//! Since when what grants need has not worked: waiting has a bound, after which a person is called (30-grants), for a request that
+//! Since when what grants need has not worked: waiting has a bound, after which a person is called, for a request that
 //! is itself wrong fails the same way however long one waits.
 //!
 //! Each deed is counted by itself. That a secret's metadata can be read, or that a run without secrets gets its fence, says nothing

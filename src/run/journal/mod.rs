@@ -1,5 +1,5 @@
 //! The journal: an embedded `SQLite` database in which each step of each run is recorded before it is taken, and again when it
-//! is known to have happened (50-lifecycle).
+//! is known to have happened.
 //!
 //! - [`store`] opens the file and knows its tables; [`writer`] is the one thread that writes; [`chain`] makes the events a hash
 //!   chain and checks it; [`replay`] compares the runs with their events; [`read`] answers questions, also to a [`Reader`] in

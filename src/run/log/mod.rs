@@ -23,7 +23,7 @@ pub use self::escape::escape_for_terminal;
 pub use self::reader::{LogReader, Part};
 pub use self::writer::{LogSummary, LogWriter, Progress};
 
-/// Of a long log this much of the beginning is kept, and as much of the end (50-lifecycle).
+/// Of a long log this much of the beginning is kept, and as much of the end.
 const KEEP: u64 = 10 << 20;
 
 /// Why a log could not be written or read.

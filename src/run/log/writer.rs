@@ -19,7 +19,7 @@ use crate::support::{durable, fault};
 const RECORD_AFTER: u64 = 1 << 20;
 /// A log is brought down to its bound once it is this much longer: each byte is so copied about once.
 const SLACK: u64 = KEEP;
-/// Characters of the log that go into the result (10-actions).
+/// Characters of the log that go into the result.
 const RESULT_CHARACTERS: usize = 1000;
 
 /// What the events have told about the run so far.

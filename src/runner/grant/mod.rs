@@ -1,4 +1,4 @@
-//! Opening what a run was granted, where it comes as a wrapping in Vault (30-grants).
+//! Opening what a run was granted, where it comes as a wrapping in Vault.
 //!
 //! ```text
 //! its token (from the envelope, or deposited in Vault for this workload's identity)

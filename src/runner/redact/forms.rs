@@ -13,7 +13,7 @@ use serde_json::Value;
 /// part of the whole value.
 const LONG_LINE: usize = 8;
 
-/// The least that a value, and so a JSON leaf, must measure (50-lifecycle).
+/// The least that a value, and so a JSON leaf, must measure.
 pub(super) const SHORTEST: usize = 6;
 
 /// Every form of `value`, without duplicates.

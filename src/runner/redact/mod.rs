@@ -1,4 +1,4 @@
-//! Redaction: no granted value leaves the job, in whatever form the formula prints it (50-lifecycle).
+//! Redaction: no granted value leaves the job, in whatever form the formula prints it.
 //!
 //! - `forms`: one value → every byte string under which it could appear (pure).
 //! - [`patterns`]: all forms of all values in one automaton (pure).

@@ -174,7 +174,8 @@ proptest! {
 
     #[test]
     fn a_value_with_space_around_it_leaks_neither_with_it_nor_without_it(
-        bare in value(), before in "[ \t\n]{0,4}", after in "[ \t\r\n]{0,4}", with_space in any::<bool>(),
+        // Without space of its own, which could not be told from what stands around it.
+        bare in value().prop_map(|value| value.replace([' ', '\t', '\r', '\n'], "_")), before in "[ \t\n]{0,4}", after in "[ \t\r\n]{0,4}", with_space in any::<bool>(),
         encoding in 0_u8..10, pad in 0_usize..3, columns in 1_usize..80, noise in noise(), cuts in cuts(),
     ) {
         let whole = format!("{before}{bare}{after}");
