@@ -190,20 +190,6 @@ async fn wait_for_renewals(world: &World, accessor: &str, count: usize) -> Vec<T
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_nobody_uses_is_renewed_before_two_thirds_of_its_life_are_over() {
-    let world = World::new();
-    world.put_all();
-    let accessor = of_four_seconds(&world);
-    let provider = world.provider(&world.vault.address);
-    let secret = world.secret("A").parse().unwrap();
-    assert!(matches!(provider.presence(&secret).await, Presence::Present { .. }));
-    let all = wait_for_renewals(&world, &accessor, 5).await;
-    let gaps: Vec<f64> = all.windows(2).map(|two| between(two[0], two[1])).collect();
-    assert!(gaps.iter().all(|gap| *gap <= 2.7), "before 4 s times two thirds: {gaps:?}");
-    assert!(world.lives(&accessor), "after {:.0} s", between(all[0], all[4]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn however_many_use_a_token_it_is_renewed_once_in_its_time() {
     let world = World::new();
     world.put_all();

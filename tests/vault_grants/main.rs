@@ -7,7 +7,6 @@
 //! - `roles`: the roles of the dispatcher's logins. `refused`: what keeps a dispatcher from starting.
 //! - `unrecorded`: grants that no journal holds. `lasting`: what fails until a person is called.
 //! - `identities`: what stands there besides where runs take their grants by their own identity.
-//! - `calls`: each call of the dispatcher, spoilt in each way. `namespace`: what goes along with each.
 //! - `weather`: answers that are lost, doubled or late. `clocks`: clocks that differ. `login`: the ways to log in, and renewal.
 
 #![allow(
@@ -20,7 +19,6 @@
     reason = "a test that cannot go on says so and stops"
 )]
 
-mod calls;
 #[path = "../faults/child.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod child;
@@ -31,7 +29,6 @@ mod fault_proxy;
 mod identities;
 mod lasting;
 mod login;
-mod namespace;
 #[path = "../common/ops_repo.rs"]
 #[allow(dead_code, reason = "shared with other tests, each of which uses a part")]
 mod ops_repo;
