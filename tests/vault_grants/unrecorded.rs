@@ -15,7 +15,7 @@ fn world_with_an_action() -> World {
     let world = World::new();
     world.put_all();
     let secret = world.secret("A");
-    let text = format!("id = 'cut'\nformula = 'show'\ncontext = 'x'\nsecrets = ['{secret}']\ntimeout_minutes = 10\n");
+    let text = format!("id = 'cut'\nformula = 'show'\ncontext = 'x'\nsecrets = ['{secret}']\ntimeout_minutes = 30\n");
     world.repo.write("vault/actions/cut.toml", &text);
     world.publish();
     world
