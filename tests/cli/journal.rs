@@ -55,7 +55,7 @@ fn what_is_no_journal_is_an_error_with_a_cause() {
 fn a_journal_of_the_version_before_is_read_without_a_dispatcher_and_left_as_it_is() {
     let world = world();
     let path = world.path("state/journal.db");
-    Connection::open(&path).unwrap().execute_batch(include_str!("journal_format_1.sql")).unwrap();
+    Connection::open(&path).unwrap().execute_batch(include_str!("../../src/run/journal/format_1.sql")).unwrap();
     let before = fs::read(&path).unwrap();
     for (verb, words) in [
         ("list", "b@1"),

@@ -256,7 +256,7 @@ fn the_file_is_readable_by_its_owner_alone() {
 
 /// A file that the first format wrote, with its rows.
 fn of_the_first_format(path: &Path) {
-    Connection::open(path).unwrap().execute_batch(include_str!("../../../tests/cli/journal_format_1.sql")).unwrap();
+    Connection::open(path).unwrap().execute_batch(include_str!("format_1.sql")).unwrap();
 }
 
 /// Its tables and their columns.

@@ -118,9 +118,10 @@ fn ascii_only(text: &str) -> String {
     out
 }
 
-/// What encoders leave as it is besides letters and digits: RFC 3986; JavaScript's `encodeURIComponent`; Python's `quote`;
+/// What encoders leave as it is besides letters and digits: nothing, in some libraries; RFC 3986; JavaScript's `encodeURIComponent`; Python's `quote`;
 /// HTML forms, which also write a space as `+`.
-const URL_STYLES: [(&[u8], &str); 4] = [(b"-._~", "%20"), (b"-._~!'()*", "%20"), (b"-._~/", "%20"), (b"-._*", "+")];
+const URL_STYLES: [(&[u8], &str); 5] =
+    [(b"", "%20"), (b"-._~", "%20"), (b"-._~!'()*", "%20"), (b"-._~/", "%20"), (b"-._*", "+")];
 
 fn url_encoded(bytes: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
