@@ -70,7 +70,7 @@ async fn a_token_that_a_server_does_not_know_for_a_moment_after_its_start_ends_n
     let world = World::new().await;
     let proxy = FaultProxy::start(&world.api.address);
     proxy.spoil(2, DISPATCH, Fault::Refuse(403));
-    proxy.spoil(1, "GET /v1/jobs?*", Fault::Refuse(403));
+    proxy.spoil(1, "GET /v1/job/*", Fault::Refuse(403));
     let backend = world.backend_at(&proxy.url(), PLACEMENT);
     let handle = backend.launch(&key(1), &world.envelope(&key(1), HELLO)).await.unwrap();
     assert_eq!(proxy.fired(), 3);
