@@ -478,6 +478,19 @@ async fn a_mount_is_there_while_the_formula_runs_and_gone_after_it() {
 }
 
 #[tokio::test]
+async fn of_a_mount_that_cannot_be_given_no_copy_stays() {
+    let world = World::new();
+    fs::create_dir_all(world.path("ssh/inner")).unwrap();
+    fs::write(world.path("ssh/key"), "a key").unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", world.path("ssh/inner/link")).unwrap();
+    let mut envelope = world.envelope("true");
+    envelope.mounts = BTreeMap::from([("ssh".parse().unwrap(), String::new())]);
+    let refusal = world.backend().launch(&key(), &envelope).await.unwrap_err().to_string();
+    assert!(refusal.contains("symbolic link"), "{refusal}");
+    assert!(!world.launch_dir(1).join("mounts").exists());
+}
+
+#[tokio::test]
 async fn a_mount_that_is_not_configured_refuses_the_launch_and_nothing_ran() {
     let world = World::new();
     let mut envelope = world.envelope(HELLO);

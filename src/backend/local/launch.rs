@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use super::layout::{self, Fate, LaunchDir, LaunchFile};
-use super::{LocalSettings, NAME, Place, handover, io_error, mounts, refused, spawn};
+use super::mounts::MountError;
+use super::{LocalSettings, NAME, Place, handover, io_error, mounts, refused, remove, spawn};
 use crate::backend::BackendError;
 use crate::runner::envelope::Envelope;
 use crate::support::ids::LaunchKey;
@@ -50,7 +51,7 @@ pub(super) fn prepare(
     make(&of_key, &dir).map_err(io_error(format!("making the run directory {}", dir.path().display())))?;
     let mut envelope = Box::new(envelope.clone());
     envelope.mounts = mounts::copy(envelope.mounts.keys(), &settings.mounts, &dir.mounts())
-        .map_err(|error| refused(chain::words(&error)))?;
+        .map_err(|error| not_mounted(error, &dir))?;
     let launch = LaunchFile {
         key: key.clone(),
         run: envelope.run.clone(),
@@ -60,6 +61,17 @@ pub(super) fn prepare(
     };
     describe(&of_key, &dir, &launch).map_err(io_error("writing launch.json"))?;
     Ok(Prepared::Fresh(place, envelope))
+}
+
+/// What was copied by then is of no run, and may be keys: it goes at once.
+fn not_mounted(error: MountError, dir: &LaunchDir) -> BackendError {
+    if let Err(error) = remove::tree(&dir.mounts()) {
+        tracing::warn!(%error, "the copies of mounts that no run will have stay in {}", dir.mounts().display());
+    }
+    match error {
+        MountError::Copy { .. } => io_error("copying the mounts")(io::Error::other(error)),
+        MountError::Unknown(_) | MountError::Link { .. } | MountError::TooLarge(_) => refused(chain::words(&error)),
+    }
 }
 
 fn make(of_key: &Path, dir: &LaunchDir) -> io::Result<()> {
