@@ -160,17 +160,8 @@ fn rewritten() -> (World, crate::child::Running, String) {
     (world, serving, old)
 }
 
-#[test]
-fn on_a_rewritten_branch_nothing_new_begins_results_still_go_out_and_a_person_accepts_it() {
-    let (world, serving, _) = rewritten();
-    let head = world.repo.head().to_string();
-    let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
-    assert!(said.contains(&format!("dispatch ops accept-rewrite {head}")), "{said}");
-    world.open_gate("hold-1");
-    world.wait_for_result("hold-1");
-    assert_eq!((world.begun("ok-2"), world.result("ok-2")), (0, None));
-
-    // The result is on the branch now: what is accepted is the head that the status names.
+/// A person accepts the head that the status names, and what is new on the branch runs.
+fn accepted(world: &World, serving: crate::child::Running) {
     until("the acceptance", || {
         let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
         let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -185,6 +176,20 @@ fn on_a_rewritten_branch_nothing_new_begins_results_still_go_out_and_a_person_ac
 }
 
 #[test]
+fn on_a_rewritten_branch_nothing_new_begins_results_still_go_out_and_a_person_accepts_it() {
+    let (world, serving, _) = rewritten();
+    let head = world.repo.head().to_string();
+    let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
+    assert!(said.contains(&format!("dispatch ops accept-rewrite {head}")), "{said}");
+    world.open_gate("hold-1");
+    world.wait_for_result("hold-1");
+    assert_eq!((world.begun("ok-2"), world.result("ok-2")), (0, None));
+
+    // The result is on the branch now: what is accepted is the head that the status names.
+    accepted(&world, serving);
+}
+
+#[test]
 fn a_rewrite_is_accepted_also_where_the_mirror_was_lost() {
     let (world, serving, _) = rewritten();
     world.open_gate("hold-1");
@@ -193,17 +198,7 @@ fn a_rewrite_is_accepted_also_where_the_mirror_was_lost() {
     serving.end();
     fs::remove_dir_all(world.path("state/mirror.git")).unwrap();
     let serving = world.serve(&[]);
-    until("the acceptance", || {
-        let said = String::from_utf8(world.command("status").output().unwrap().stdout).unwrap();
-        let words: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let head = words.split("accept-rewrite ").nth(1)?.get(..40)?.to_owned();
-        world.command(&format!("ops accept-rewrite {head}")).output().unwrap().status.success().then_some(())
-    });
-    world.wait_for_result("ok-2");
-    serving.signal(Signal::TERM);
-    serving.end();
-    world.recover();
-    world.assert_sound(Strictness::Exact);
+    accepted(&world, serving);
 }
 
 #[test]
