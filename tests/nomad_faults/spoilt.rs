@@ -94,14 +94,21 @@ fn spoil_each_after(others: usize, pattern: &str, ways: &[Fault]) -> Option<Stri
     let (world, proxy) = spoilt_world();
     let mut wrong = Vec::new();
     for (n, way) in ways.iter().enumerate() {
-        let id = format!("way-{n}");
-        world.ask(&id, "brief", "");
+        let (id, expected) = (format!("way-{n}"), (n + 1) * (others + 1));
+        // What is asked only while a run goes on is waited for; what is asked later must not be.
+        let meanwhile = pattern.contains("follow=true");
+        world.ask(&id, if meanwhile { "hold" } else { "brief" }, "");
         if others > 0 {
             proxy.spoil(others, pattern, Fault::DelayAnswer(Duration::ZERO));
         }
         proxy.spoil(1, pattern, *way);
-        let once = world.call("once", &[]);
-        if proxy.fired() != (n + 1) * (others + 1) {
+        let mut once = world.start("once", &[]);
+        if meanwhile {
+            until("the log to be followed", || (proxy.fired() == expected || once.is_over()).then_some(()));
+            world.open_gate(&id);
+        }
+        let once = once.end();
+        if proxy.fired() != expected {
             return Some(format!("{way:?} of {pattern}: not asked\n{}", once.said));
         }
         let found = world.wrong_with_result(&id, "failed", "exit_nonzero", &json!(3));

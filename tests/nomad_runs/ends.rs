@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::serving::{Serving, assert_placed, docker, end, image};
 use crate::testbed::{Namespace, Testbed, eventually, exit_code_is_lost};
-use crate::world::{World, raw_exec};
+use crate::world::{World, policy, raw_exec, token};
 
 /// Does what the action's id says.
 const FORMULA: &str = r#"echo "here is $1"
@@ -88,10 +88,20 @@ fn in_a_container_each_end_has_its_own_state_and_reason() {
     assert!(result["message"].as_str().unwrap().contains("memory"), "{result:#}");
     assert!(result["job"]["image"].as_str().unwrap().starts_with("runner:"), "{result:#}");
 
-    serving.land(FORMULA, &[("held-killed", "timeout_minutes = 120")]);
-    prints(&world, "held-killed", "ready");
-    kill_container(&namespace, "held-killed");
-    let result = serving.result("held-killed");
+    let killed = |id: &str| {
+        serving.land(FORMULA, &[(id, "timeout_minutes = 120")]);
+        prints(&world, id, "ready");
+        kill_container(&namespace, id);
+        serving.result(id)
+    };
+    // Without a look into the runner's own file, a stream that breaks off is not told from one whose end Docker has lost.
+    let result = killed("held-unseen");
+    assert_eq!(end(&result), ("failed", "exit_nonzero", Some(137)), "{result:#}");
+    assert_eq!(result["log"]["incomplete"], true, "{result:#}");
+    let rules = policy("nomad-dispatcher.hcl", &namespace.name).replace("\"read-logs\"", "\"read-logs\", \"read-fs\"");
+    assert!(rules.contains("read-fs"), "{rules}");
+    fs::write(world.path("token"), token(&Testbed::get().nomad(), &rules)).unwrap();
+    let result = killed("held-killed");
     assert_eq!(end(&result), ("failed", "signalled", Some(137)), "{result:#}");
 }
 

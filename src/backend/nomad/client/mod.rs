@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::DATE;
+use reqwest::header::{CONTENT_TYPE, DATE};
 use reqwest::{Method, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -198,6 +198,10 @@ impl Client {
             return Err(ClientError::NoAnswer { call, detail: format!("nothing came within {} s", soon.as_secs()) });
         };
         let sent = sent.map_err(|error| ClientError::of_transport(call, error))?;
+        // Nomad answers data alone; a log ends with whatever is no frame, and a proxy's page would be taken for that.
+        if sent.status().is_success() && is_page(&sent) {
+            return Err(ClientError::NoAnswer { call, detail: "a page for people came in its place".to_owned() });
+        }
         if let Some(date) = sent.headers().get(DATE).and_then(|date| date.to_str().ok()) {
             self.inner.clock.note(date);
         }
@@ -231,6 +235,11 @@ impl Client {
     async fn read<T: DeserializeOwned>(&self, call: Call, request: Request) -> Result<T, ClientError> {
         self.exchange(call, request).await?.json(call)
     }
+}
+
+fn is_page(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 /// How recent an answer must be.
