@@ -350,7 +350,11 @@ fn a_value_minted_by_the_formula_is_kept_out_of_the_log_from_then_on() {
         env!("CARGO_BIN_EXE_dispatch")
     );
     let finished = Case::new(&script).run();
-    assert_eq!(finished.lines(), ["min42ted-value before", "[redacted:MINTED] after", "[redacted:MINTED]K", "refused"]);
+    let lines = finished.lines();
+    // What came before is masked too where it had not been read by then, as on a busy machine.
+    let before = ["min42ted-value before", "[redacted:MINTED] before"];
+    assert!(before.iter().any(|line| *line == lines[0]), "{lines:?}");
+    assert_eq!(lines[1..], ["[redacted:MINTED] after", "[redacted:MINTED]K", "refused"]);
     assert!(
         finished.logs("stderr").iter().any(|log| log["text"].as_str().unwrap().contains("shorter than 6 characters"))
     );
