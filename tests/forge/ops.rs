@@ -235,12 +235,17 @@ impl Ops {
 
     /// One more commit on the request's branch.
     pub(crate) fn push_more(&self, pull: &mut Pull, files: &[(&str, &str)]) {
+        self.push_more_as(&self.crew.author, pull, files);
+    }
+
+    /// The same, pushed by `who` under the author's name.
+    pub(crate) fn push_more_as(&self, who: &Somebody, pull: &mut Pull, files: &[(&str, &str)]) {
         self.git(&["checkout", "--quiet", &pull.branch]);
         for (path, text) in files {
             self.write(path, text);
         }
         pull.head = self.commit("more", &self.crew.author);
-        self.push_as(&self.crew.author.token, &format!("HEAD:{}", pull.branch)).unwrap();
+        self.push_as(&who.token, &format!("HEAD:{}", pull.branch)).unwrap();
     }
 
     /// A request of two commits, of which the first, with that file, is pushed to `main` while it is closed.
@@ -321,13 +326,15 @@ impl Ops {
         Said { verdict: text("verdict"), reason: text("reason"), all: format!("{answer:#}") }
     }
 
-    /// Lets the dispatcher work, again and again while the action waits, and says how it was decided.
+    /// Lets the dispatcher work, again and again while the action waits, and says how it was decided. It worked once more
+    /// after that: what an action waits for may come between the dispatcher's look and that of the one who asks.
     pub(crate) async fn decided(&self, id: &str) -> Said {
         let mut last = None;
         for _ in 0..20 {
             let (_, printed) = self.dispatch("once").await;
             let said = self.explain(id).await;
             if said.verdict != "waiting" {
+                self.dispatch("once").await;
                 return said;
             }
             last = Some((printed, said));
