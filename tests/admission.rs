@@ -157,7 +157,7 @@ impl World {
     fn settled(&mut self, id: &str, blob: &BlobId) {
         let stage = Stage::Settled { state: ResultState::Succeeded, reason: Reason::Succeeded };
         let (since, head) = (jiff::Timestamp::UNIX_EPOCH, "f".repeat(40).parse().unwrap());
-        let earlier = Earlier { blob: blob.clone(), since, head, stage, result: None };
+        let earlier = Earlier { blob: blob.clone(), since, head, stage, result: None, approved: None };
         self.journal.0.insert(id.parse().unwrap(), earlier);
     }
 }

@@ -268,7 +268,7 @@ impl World {
         let scene = self.scene().await;
         let entry = self.mirror.lookup(&scene.head, &[path(id)]).await.unwrap().remove(0).unwrap();
         let (blob, since, head) = (entry.object, scene.now, scene.head);
-        let earlier = Earlier { blob, since, head, stage: Stage::Seen, result: None };
+        let earlier = Earlier { blob, since, head, stage: Stage::Seen, result: None, approved: None };
         self.journal.earlier.lock().unwrap().insert(id.parse().unwrap(), earlier);
     }
 

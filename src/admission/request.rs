@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::checks::approval::Approval;
 use crate::forge::{PullNumber, RepositoryId, ReviewState, User, UserId};
 use crate::support::ids::{BlobId, CommitId};
 
@@ -25,6 +26,8 @@ pub enum Search {
     None(Nothing),
     /// It was found.
     Found(Box<Request>),
+    /// The forge maps none any more. It did when this dispatcher saw it approved, and its merge is on the line that stands now.
+    Forgotten(Box<Approval>),
 }
 
 /// That nothing was found, and how often that was so already.
@@ -127,6 +130,8 @@ pub struct People {
     pub users: BTreeSet<UserId>,
     /// By the commits themselves, in lower case.
     pub emails: BTreeSet<String>,
+    /// Whoever pushed to its branch while it was open, under whatever name the commits were written.
+    pub pushers: BTreeSet<UserId>,
 }
 
 /// A review, with what its commit holds.
@@ -175,14 +180,4 @@ pub struct Difference {
     /// The commit of the request that changed it after the review; `None`: none did, it was changed on the way to the primary
     /// branch.
     pub changed_in: Option<CommitId>,
-}
-
-impl Search {
-    /// The merge commit whose tree holds what runs.
-    pub fn merge_commit(&self) -> Option<&CommitId> {
-        match self {
-            Self::Found(request) => Some(&request.merge.commit),
-            Self::NotAsked | Self::Unknown { .. } | Self::None(_) => None,
-        }
-    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::checks::approval::Approval;
 use super::request::Search;
 use crate::action::FormulaKind;
 use crate::action::reason::Reason;
@@ -219,6 +220,8 @@ pub struct Earlier {
     pub stage: Stage,
     /// The result file that this dispatcher has written for it.
     pub result: Option<BlobId>,
+    /// What was proven of the approval of these bytes when they were looked at before. The forge may have lost it since.
+    pub approved: Option<Approval>,
 }
 
 /// How far an id has come.

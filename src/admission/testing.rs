@@ -10,7 +10,8 @@ use super::check::Check;
 use super::request::Search;
 use super::rules::{LocalFiles, RequestRules, Rules};
 use super::snapshot::{
-    Arrival, Arrived, Availability, Bundle, Content, Entry, FormulaAnswer, Snapshot, Source, TrustedFile,
+    Arrival, Arrived, Availability, Bundle, Content, Earlier, Entry, FormulaAnswer, Snapshot, Source, Stage,
+    TrustedFile,
 };
 use super::verdict::{Verdict, admit};
 use crate::action::FormulaKind;
@@ -39,6 +40,12 @@ pub(crate) fn blob(digit: char) -> BlobId {
 
 pub(crate) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
+}
+
+/// What the journal knows of the id: it was taken up with these bytes.
+pub(crate) fn earlier(digit: char, stage: Stage) -> Earlier {
+    let (since, head) = (Timestamp::UNIX_EPOCH, commit('f'));
+    Earlier { blob: blob(digit), since, head, stage, result: None, approved: None }
 }
 
 pub(crate) fn good() -> Snapshot {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::snapshot::{
-    Arrival, Availability, Content, Dependency, Earlier, FormulaAnswer, ResultEntry, Rewritten, Snapshot, Stage,
-    TrustedFile,
+    Arrival, Availability, Content, Dependency, FormulaAnswer, ResultEntry, Rewritten, Snapshot, Stage, TrustedFile,
 };
-use super::testing::{ACTION, arrived, at, blob, commit, good, rules};
+use super::testing::{ACTION, arrived, at, blob, commit, earlier, good, rules};
 use super::verdict::{Verdict, admit};
 use crate::action::reason::Reason;
 use crate::action::result::ResultState;
@@ -78,15 +77,7 @@ impl Turn {
             }
             _ => snapshot.clone(),
         };
-        let stage = |stage| {
-            Some(Earlier {
-                blob: blob('3'),
-                since: jiff::Timestamp::UNIX_EPOCH,
-                head: commit('f'),
-                stage,
-                result: None,
-            })
-        };
+        let stage = |stage| Some(earlier('3', stage));
         match self {
             Self::LowTier => snapshot.with_policy("[tiers]\nrotate = \"low\"\n"),
             Self::HighTier => snapshot.with_policy("[tiers]\nrotate = \"high\"\n"),
@@ -158,13 +149,7 @@ impl Loss {
             }
             Self::Settled => {
                 let stage = Stage::Settled { state: ResultState::Failed, reason: Reason::ExitNonzero };
-                snapshot.earlier = Some(Earlier {
-                    blob: blob('3'),
-                    since: jiff::Timestamp::UNIX_EPOCH,
-                    head: commit('f'),
-                    stage,
-                    result: None,
-                });
+                snapshot.earlier = Some(earlier('3', stage));
             }
             Self::BrokenPolicy => return snapshot.with_policy("[tiers\n"),
             Self::DependencyFailed => {

@@ -47,6 +47,9 @@ pub enum Verdict {
         message: String,
         /// The earliest time at which another look can help, where that is known.
         until: Option<Timestamp>,
+        /// What is proven of its approval by a forge, which may lose the evidence while something else is waited for.
+        #[serde(skip)]
+        approved: Option<Box<Approval>>,
     },
     /// Nothing can come of it and **nothing is written**: it is shown to people, and that is all. Either the id is spoken for
     /// (`id_already_used`, `foreign_result`), and a second result would stand in the place of the first; or the entry has no id
@@ -86,7 +89,7 @@ pub fn admit(snapshot: &Snapshot, rules: &Rules) -> Explanation {
         when::judge(snapshot, &reading),
     ];
     let verdict = match checks.iter().min_by_key(|check| rank(check)) {
-        Some(deciding) if rank(deciding).0 < PASSED => refusal(deciding, &checks, snapshot, &reading),
+        Some(deciding) if rank(deciding).0 < PASSED => refusal(deciding, &checks, snapshot, &reading, approval),
         _ => admitted(snapshot, rules, &reading, approval, &checks),
     };
     Explanation { path: snapshot.entry.path.clone(), id: snapshot.entry.id(), checks, verdict }
@@ -107,10 +110,19 @@ pub(super) fn rank(check: &Check) -> (u8, u8) {
     (class, check.number)
 }
 
-fn refusal(deciding: &Check, checks: &[Check], snapshot: &Snapshot, reading: &Reading) -> Verdict {
+fn refusal(
+    deciding: &Check,
+    checks: &[Check],
+    snapshot: &Snapshot,
+    reading: &Reading,
+    approval: Option<Approval>,
+) -> Verdict {
     match deciding.judgement {
         Judgement::SetAside { reason } => Verdict::SetAside { reason, message: deciding.message.clone() },
-        Judgement::Wait { reason, until } => Verdict::Waiting { reason, message: deciding.message.clone(), until },
+        Judgement::Wait { reason, until } => {
+            let approved = approval.filter(|approval| approval.merged.is_some()).map(Box::new);
+            Verdict::Waiting { reason, message: deciding.message.clone(), until, approved }
+        }
         Judgement::Fail { reason } => rejected(reason, checks, snapshot, reading),
         Judgement::NotReached | Judgement::Pass => incomplete(),
     }
@@ -131,7 +143,7 @@ fn rejected(reason: Reason, checks: &[Check], snapshot: &Snapshot, reading: &Rea
 /// No check failed and yet something is missing: a snapshot that was gathered in part.
 fn incomplete() -> Verdict {
     let message = "not everything that must be looked at could be read".to_owned();
-    Verdict::Waiting { reason: Reason::EvidenceUnavailable, message, until: None }
+    Verdict::Waiting { reason: Reason::EvidenceUnavailable, message, until: None, approved: None }
 }
 
 /// Every part of an admitted action must be there; what every check has passed without it is not believed.

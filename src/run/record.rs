@@ -7,7 +7,7 @@ use super::state::{Illegal, Kind, Next, State, next};
 use super::step::{Finish, Request, Step, StopCause};
 use crate::action::reason::Reason;
 use crate::action::result::ActionResult;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Approval};
 use crate::backend::{Handle, Mark};
 use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId, LaunchKey, RunId};
@@ -58,6 +58,9 @@ pub struct Run {
     pub seen_at: Timestamp,
     /// Why it waits, while it does.
     pub held: Option<Held>,
+    /// What was proven of its approval while it waited for something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Box<Approval>>,
     /// What was admitted.
     pub admitted: Option<Box<Admitted>>,
     /// Why it was refused.
@@ -115,6 +118,7 @@ impl Run {
             order,
             seen_at: at,
             held: None,
+            approved: None,
             admitted: None,
             refusal: None,
             slot: None,
@@ -191,13 +195,16 @@ impl Run {
             Step::See { request, .. } => self.request = Some(request),
             Step::Amend { request } => {
                 (self.request, self.seen_at) = (Some(request), at);
-                self.admitted = None;
+                (self.approved, self.admitted) = (None, None);
             }
             Step::Recover { handle, backend } => {
                 (self.handle, self.backend, self.started_at) = (Some(handle), Some(backend), Some(at));
             }
-            Step::Hold { reason, message, until } => self.held = Some(Held { reason, message, until }),
-            Step::Admit { admitted } => self.admitted = Some(admitted),
+            Step::Hold { reason, message, until, approved } => {
+                self.held = Some(Held { reason, message, until });
+                self.approved = approved.or_else(|| self.approved.take());
+            }
+            Step::Admit { admitted } => (self.approved, self.admitted) = (None, Some(admitted)),
             Step::Reject { reason, message, .. } => self.refusal = Some(Held { reason, message, until: None }),
             Step::Grant { record, slot, .. } => {
                 self.policies.clone_from(&record.policies);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::Kind;
 use crate::action::reason::Reason;
-use crate::admission::Admitted;
+use crate::admission::{Admitted, Approval};
 use crate::backend::{Ended, Handle, Mark};
 use crate::grant::{Fate, GrantRecord};
 use crate::support::ids::{BlobId, CommitId};
@@ -93,6 +93,9 @@ pub enum Step {
         /// When to look again at the latest; not set: at the next change.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// What is proven of its approval, where it waits for something else: the forge may lose the evidence meanwhile.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approved: Option<Box<Approval>>,
     },
     /// See [`Kind::Admit`].
     Admit {

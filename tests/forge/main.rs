@@ -3,8 +3,8 @@
 //! - `ops`: an ops repo on the forge, and the binary configured for it. Every scenario ends with a count: exactly as many tokens
 //!   were minted in Vault as actions ran. `crew`: the people. `vault`, `database`, `api`, `proxy`: the servers, and one in between.
 //! - `styles`: what is admitted. The attacks: `bytes` (what was approved), `people` (by whom), `line` (how it came to the primary
-//!   branch), `names` (ids and entries of the tree), `results`, `policy`, `forced` (what even the forge refuses). `faults`: the
-//!   forge fails.
+//!   branch), `names` (ids and entries of the tree), `results`, `policy`, `forced` (what even the forge refuses). `kept`: the
+//!   forge loses what was seen. `faults`: it fails.
 //!
 //! Needs a Gitea and a Vault: `tests/testbed/up` brings them up and prints what to export.
 
@@ -27,6 +27,7 @@ mod crew;
 mod database;
 mod faults;
 mod forced;
+mod kept;
 mod line;
 mod names;
 mod ops;

@@ -68,6 +68,18 @@ async fn the_approver_asked_for_changes_afterwards() {
     ops.refused("deploy-1", "approval_withdrawn", "it asks for changes").await;
 }
 
+/// The author of a commit is who it says.
+#[tokio::test]
+async fn whoever_pushed_under_somebody_elses_name_cannot_approve_it() {
+    let ops = Ops::new().await;
+    let mut pull = ops.request(&[("README.md", "an honest change\n")]).await;
+    ops.push_more_as(&ops.crew.first, &mut pull, &[(&path("deploy-1"), &action("deploy-1"))]);
+    ops.approve(&pull, &ops.crew.first).await;
+    ops.merge(&pull, "squash").await;
+    let words = format!("{} pushed to its branch", ops.crew.first.login);
+    ops.refused("deploy-1", "approval_by_author", &words).await;
+}
+
 #[tokio::test]
 async fn whoever_committed_a_part_of_it_cannot_approve_it() {
     let ops = Ops::new().await;

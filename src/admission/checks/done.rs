@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::action::result::ResultState;
     use crate::admission::snapshot::{ResultEntry, Rewritten};
-    use crate::admission::testing::{blob, commit, good, outcome, rules};
+    use crate::admission::testing::{self, blob, commit, good, outcome, rules};
     use crate::admission::verdict::{Verdict, admit};
 
     fn of(snapshot: &Snapshot) -> String {
@@ -85,16 +85,7 @@ mod tests {
     }
 
     fn earlier(digit: char, stage: Stage) -> Snapshot {
-        Snapshot {
-            earlier: Some(Earlier {
-                blob: blob(digit),
-                since: jiff::Timestamp::UNIX_EPOCH,
-                head: commit('f'),
-                stage,
-                result: None,
-            }),
-            ..good()
-        }
+        Snapshot { earlier: Some(testing::earlier(digit, stage)), ..good() }
     }
 
     fn settled() -> Stage {
@@ -136,21 +127,10 @@ mod tests {
         let result = Some(ResultEntry { path: "vault/actions/rotate-keys.result.json".to_owned(), blob: blob('9') });
         let mut snapshot = Snapshot { result, ..earlier('3', asked()) };
         assert_eq!(of(&snapshot), "set aside (foreign_result)");
-        snapshot.earlier = Some(Earlier {
-            blob: blob('3'),
-            since: jiff::Timestamp::UNIX_EPOCH,
-            head: commit('f'),
-            stage: asked(),
-            result: Some(blob('9')),
-        });
+        let with_result = |digit| Some(Earlier { result: Some(blob(digit)), ..testing::earlier('3', asked()) });
+        snapshot.earlier = with_result('9');
         assert_eq!(of(&snapshot), "pass");
-        snapshot.earlier = Some(Earlier {
-            blob: blob('3'),
-            since: jiff::Timestamp::UNIX_EPOCH,
-            head: commit('f'),
-            stage: asked(),
-            result: Some(blob('8')),
-        });
+        snapshot.earlier = with_result('8');
         assert_eq!(of(&snapshot), "set aside (foreign_result)", "our own result was edited");
         assert_eq!(of(&earlier('4', asked())), "set aside (id_already_used)");
     }

@@ -6,6 +6,7 @@ use super::asked::{Asked, is_above_low};
 use super::formulas::{self, Answers};
 use super::pull_request::{File, Hit, Look};
 use crate::action::formula::FormulaFiles;
+use crate::admission::checks::approval::Approval;
 use crate::admission::request::Search;
 use crate::admission::snapshot::{Earlier, FormulaAnswer};
 use crate::support::ids::{ActionId, CommitId, FormulaName};
@@ -19,6 +20,8 @@ pub(super) struct Approved {
     pub(super) formulas_at: CommitId,
     /// The search for the pull request, where approvals are proven by one.
     hit: Option<Result<Hit, String>>,
+    /// What was seen of a request that the forge maps no more, where its merge is on the line.
+    forgotten: Option<Box<Approval>>,
     /// The head of the primary branch in which the action's bytes were seen first.
     seen: Option<CommitId>,
 }
@@ -45,14 +48,32 @@ pub(super) async fn find(
             }
             None => None,
         };
-        let (commit, formulas_at) = match &hit {
-            Some(Ok(Hit::Request(mapped))) => (mapped.merge().clone(), mapped.merge().clone()),
-            _ => (origin.commit.clone(), origin.formulas_at.clone()),
+        let (hit, forgotten) = match (hit, look) {
+            (Some(Ok(Hit::Nothing(nothing))), Some(look)) => match forgotten(seen(one, earlier), look).await {
+                Ok(forgotten) => (Some(Ok(Hit::Nothing(nothing))), forgotten),
+                Err(detail) => (Some(Err(detail)), None),
+            },
+            (hit, _) => (hit, None),
+        };
+        let by_request = match &hit {
+            Some(Ok(Hit::Request(mapped))) => Some(mapped.merge().clone()),
+            _ => forgotten.as_ref().and_then(|approval| approval.commit.clone()),
+        };
+        let (commit, formulas_at) = match by_request {
+            Some(merge) => (merge.clone(), merge),
+            None => (origin.commit.clone(), origin.formulas_at.clone()),
         };
         let seen = seen(one, earlier).map(|earlier| earlier.head.clone());
-        found.push(Some(Approved { commit, formulas_at, hit, seen }));
+        found.push(Some(Approved { commit, formulas_at, hit, forgotten, seen }));
     }
     found
+}
+
+/// What was seen of a request that the forge maps no more, where its merge is on the line that stands now.
+async fn forgotten(earlier: Option<&Earlier>, look: &Look<'_>) -> Result<Option<Box<Approval>>, String> {
+    let Some(approval) = earlier.and_then(|earlier| earlier.approved.as_ref()) else { return Ok(None) };
+    let Some(merge) = &approval.commit else { return Ok(None) };
+    Ok(look.is_on_line(merge).await?.then(|| Box::new(approval.clone())))
 }
 
 /// What the journal knows of these very bytes.
@@ -77,7 +98,12 @@ impl Approved {
         let (mapped, look) = match (&self.hit, look) {
             (None, _) | (_, None) => return Search::NotAsked,
             (Some(Err(detail)), _) => return unknown(detail),
-            (Some(Ok(Hit::Nothing(nothing))), _) => return Search::None(nothing.clone()),
+            (Some(Ok(Hit::Nothing(nothing))), _) => {
+                return match &self.forgotten {
+                    Some(approval) => Search::Forgotten(approval.clone()),
+                    None => Search::None(nothing.clone()),
+                };
+            }
             (Some(Ok(Hit::Request(mapped))), Some(look)) => (mapped, look),
         };
         let Ok(origin) = &one.arrival else { return Search::NotAsked };

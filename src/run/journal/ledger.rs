@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::Reader;
 use super::{Journal, JournalError, StandingResult, read};
+use crate::admission::Approval;
 use crate::admission::gather::{ApprovedPolicy, Ledger, LedgerError, Sight};
 use crate::admission::snapshot::{Earlier, Stage};
 use crate::run::record::Run;
 use crate::run::state::State;
-use crate::support::ids::{ActionId, CommitId};
+use crate::support::ids::{ActionId, CommitId, RunId};
 
 /// The kind of event that keeps an approval of the policy.
 const POLICY_APPROVED: &str = "policy_approved";
@@ -85,7 +86,8 @@ fn known(connection: &Connection, ids: &BTreeSet<ActionId>) -> Result<BTreeMap<A
     for id in ids {
         let Some(run) = read::latest(connection, id.as_str())? else { continue };
         let standing = read::standing(connection, id.as_str())?;
-        known.extend(earlier(&run, standing).map(|earlier| (id.clone(), earlier)));
+        let approved = approved(connection, &run)?;
+        known.extend(earlier(&run, standing, approved).map(|earlier| (id.clone(), earlier)));
     }
     Ok(known)
 }
@@ -109,7 +111,7 @@ fn policy_sights(connection: &Connection) -> Result<BTreeMap<CommitId, Sight>, J
     Ok(sights)
 }
 
-fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {
+fn earlier(run: &Run, standing: Option<StandingResult>, approved: Option<Approval>) -> Option<Earlier> {
     let request = run.request.as_ref()?;
     // A result of ours stands only where some attempt was published and not kept aside.
     let ours = run.id.attempt() > 1 || (run.published.is_some() && run.kept_aside.is_none());
@@ -119,7 +121,24 @@ fn earlier(run: &Run, standing: Option<StandingResult>) -> Option<Earlier> {
         head: request.head.clone(),
         stage: stage(run),
         result: standing.filter(|_| ours).map(|result| result.blob),
+        approved,
     })
+}
+
+/// What was proven of the approval of the bytes that `run` asks for: while it waited, or when an attempt before it was admitted.
+fn approved(connection: &Connection, run: &Run) -> Result<Option<Approval>, JournalError> {
+    let Some(request) = run.request.as_ref().filter(|_| run.state == State::Seen) else { return Ok(None) };
+    if let Some(approved) = &run.approved {
+        return Ok(Some(Approval::clone(approved)));
+    }
+    for attempt in (1..run.id.attempt()).rev() {
+        let before = read::run(connection, &RunId::new(run.id.action().clone(), attempt))?;
+        let admitted = before.and_then(|before| before.admitted).filter(|admitted| admitted.blob == request.blob);
+        if let Some(admitted) = admitted {
+            return Ok(Some(admitted.approval).filter(|approval| approval.merged.is_some()));
+        }
+    }
+    Ok(None)
 }
 
 fn stage(run: &Run) -> Stage {

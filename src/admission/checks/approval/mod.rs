@@ -84,6 +84,9 @@ pub struct Given {
     pub at: Option<Timestamp>,
     /// How it was said.
     pub word: Word,
+    /// The number of the review, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<i64>,
 }
 
 /// How somebody approved.

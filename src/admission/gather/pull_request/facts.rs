@@ -7,7 +7,7 @@ use super::search::Mapped;
 use super::target::target_at;
 use super::{Details, KEPT, Look, unread};
 use crate::admission::request::{Brought, Difference, Merge, Ownership, People, Request, Reviewed, Standing};
-use crate::forge::{PullNumber, RequestCommit, Review, ReviewState};
+use crate::forge::{Happening, PullNumber, Review, ReviewState};
 use crate::support::ids::{BlobId, CommitId};
 
 /// A file that a request is asked about.
@@ -63,7 +63,7 @@ impl Look<'_> {
             }
             reviews.push(reviewed);
         }
-        let people = self.people(number, &span, &details.commits).await?;
+        let people = self.people(number, &span, &details).await?;
         let mut at_fork = match &fork {
             Some(fork) => self.tree(fork, &paths).await?,
             None => Tree::new(),
@@ -152,7 +152,7 @@ impl Look<'_> {
 
     /// Whoever wrote or committed a part of the request: the users by the forge's list, which must hold every commit that git
     /// knows of, and the e-mails by the commits themselves.
-    async fn people(&self, number: PullNumber, span: &Span<'_>, commits: &[RequestCommit]) -> Result<People, String> {
+    async fn people(&self, number: PullNumber, span: &Span<'_>, details: &Details) -> Result<People, String> {
         // Its branch took commits of the primary branch over, which are nobody's here; it is refused for that, whoever approved.
         if span.own != Ownership::Request {
             return Ok(People::default());
@@ -164,11 +164,12 @@ impl Look<'_> {
                 missing.commit.short()
             ));
         }
-        let users = commits.iter().flat_map(|commit| [&commit.author, &commit.committer]).flatten();
+        let users = details.commits.iter().flat_map(|commit| [&commit.author, &commit.committer]).flatten();
         let emails = written.into_iter().flat_map(|written| written.emails);
         Ok(People {
             users: users.map(|user| user.id).filter(|id| id.is_somebody()).collect(),
             emails: emails.map(|email| email.to_lowercase()).collect(),
+            pushers: details.happenings.iter().filter_map(Happening::pusher).collect(),
         })
     }
 

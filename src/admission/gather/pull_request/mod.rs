@@ -164,6 +164,11 @@ enum Seen {
 }
 
 impl Look<'_> {
+    /// Whether `merge` is on the first-parent line of the commit that is looked at.
+    pub(super) async fn is_on_line(&self, merge: &CommitId) -> Result<bool, String> {
+        self.requests.mirror.continues(merge, &self.head).await.map_err(unread)
+    }
+
     async fn details(&self, number: PullNumber) -> Result<Arc<Details>, String> {
         let mut answers = self.answers.lock().await;
         if let Some(details) = answers.details.get(&number) {

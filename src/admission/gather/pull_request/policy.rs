@@ -17,7 +17,7 @@ use super::search::{Hit, Mapped};
 use super::{Look, LookedAt, Requests, unread};
 use crate::action::Tier;
 use crate::admission::checks::approval::Given;
-use crate::admission::checks::approval::pull_request::{Finding, Terms, weigh};
+use crate::admission::checks::approval::pull_request::{Finding, Terms, approvals_of};
 use crate::admission::reading::read_policy;
 use crate::admission::request::{Ownership, Request};
 use crate::admission::rules::Rules;
@@ -175,7 +175,7 @@ impl Look<'_> {
         rules: &Rules,
     ) -> Result<Judged, String> {
         let request = self.facts(mapped, &self.file(change).await?).await?;
-        let judged = match (weigh(&request, terms).outcome, kept) {
+        let judged = match (approvals_of(&request, terms), kept) {
             (Ok(given), kept) => {
                 let approved = approved(change.commit, &request, given);
                 if kept.is_none() {

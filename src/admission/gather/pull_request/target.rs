@@ -38,7 +38,7 @@ mod tests {
         let all: Vec<Happening> = numbered
             .map(|((kind, review_id, old_ref), id)| {
                 let (kind, old_ref) = ((*kind).to_owned(), (*old_ref).to_owned());
-                Happening { id, kind, review_id: *review_id, old_ref }
+                Happening { id, kind, user: None, review_id: *review_id, old_ref }
             })
             .collect();
         target_at(&all, 3, &request())

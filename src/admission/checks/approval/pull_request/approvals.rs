@@ -2,13 +2,18 @@
 //!
 //! Each person's last word counts, and only that. For it to be an approval, its commit must be of the request and hold, byte for
 //! byte, what will run; the person must be on the config's list by name and number, and have had no part in writing it.
+//!
+//! A review that was seen to count and is gone from the forge counts as it was seen: whoever may delete reviews there must not
+//! be able to stop what waits for its time. What its reviewer said since then, or a dismissal, counts as it stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use super::Finding;
 use crate::action::Tier;
 use crate::action::reason::Reason;
-use crate::admission::checks::approval::{Given, Word};
+use crate::admission::checks::approval::{Given, Merged, Word};
 use crate::admission::request::{ByHand, Difference, Request, Reviewed, Standing};
 use crate::admission::rules::{HeadRule, MergedBy, Rules};
 use crate::config::types::Approver;
@@ -43,11 +48,15 @@ impl<'a> Terms<'a> {
     /// Whether approvals that were seen earlier are enough: of people who are still on the list.
     pub(in crate::admission) fn satisfied_by(&self, given: &[Given]) -> bool {
         let counts = |given: &&Given| {
-            let by_number = self.approvers.iter().find(|approver| approver.id == given.id);
-            let by_name = by_number.is_some_and(|approver| approver.login.eq_ignore_ascii_case(&given.login));
-            by_name && (given.word == Word::Review || self.merged_by == MergedBy::Counts)
+            self.still_lists(given) && (given.word == Word::Review || self.merged_by == MergedBy::Counts)
         };
         u32::try_from(given.iter().filter(counts).count()).is_ok_and(|count| count >= self.needed)
+    }
+
+    /// Whether who gave this is on the list, by name and number.
+    fn still_lists(&self, given: &Given) -> bool {
+        let by_number = self.approvers.iter().find(|approver| approver.id == given.id);
+        by_number.is_some_and(|approver| approver.login.eq_ignore_ascii_case(&given.login))
     }
 
     fn listed(&self, user: &User) -> Listed {
@@ -79,7 +88,10 @@ enum Listed {
 /// What was counted.
 pub(super) struct Counted {
     pub(super) outcome: Result<Vec<Given>, Finding>,
-    pub(super) evidence: Vec<String>,
+    /// What is to be said of each review.
+    pub(super) reviews: Vec<String>,
+    /// And of the merger.
+    pub(super) merger: String,
 }
 
 /// Why an approval does not count.
@@ -88,32 +100,68 @@ struct Discounted {
     words: String,
 }
 
-pub(super) fn count(request: &Request, terms: &Terms<'_>) -> Counted {
-    let mut evidence = Vec::new();
+/// `seen`: the request as it was when its approvals counted, where they did.
+pub(super) fn count(request: &Request, terms: &Terms<'_>, seen: Option<&Merged>) -> Counted {
+    let mut said = Vec::new();
     let mut given: BTreeMap<UserId, Given> = BTreeMap::new();
     let mut discounted = Vec::new();
     for (user, last) in last_words(&request.reviews) {
         match approved(last, user, request, terms) {
             Ok(one) => {
-                evidence.push(review_words(last, user, "counts"));
+                said.push(review_words(last, user, "counts"));
                 given.insert(user.id, one);
             }
             Err(why) => {
-                evidence.push(review_words(last, user, &format!("does not count: {}", why.words)));
+                said.push(review_words(last, user, &format!("does not count: {}", why.words)));
                 discounted.push(why);
             }
         }
     }
-    evidence.extend(request.reviews.iter().filter(|review| somebody(review).is_none()).map(nobody_words));
-    let reviewers: BTreeSet<UserId> = given.keys().copied().collect();
-    if let Some((words, merger)) = merger(request, terms) {
-        evidence.push(words);
-        given.extend(merger.map(|one| (UserId(one.id), one)).filter(|(id, _)| !reviewers.contains(id)));
+    said.extend(request.reviews.iter().filter(|review| somebody(review).is_none()).map(nobody_words));
+    for gone in seen.into_iter().flat_map(|seen| deleted_since(seen, request, terms)) {
+        said.push(format!(
+            "{} (user {}) approved {}{}: counts as it was seen; the review was deleted since",
+            gone.login,
+            gone.id,
+            gone.commit.short(),
+            on(gone.at)
+        ));
+        given.insert(UserId(gone.id), gone.clone());
+    }
+    let (merger_words, merger) = merger(request, terms);
+    if let Some(one) = merger {
+        given.entry(UserId(one.id)).or_insert(one);
     }
     let given: Vec<Given> = given.into_values().collect();
     let enough = u32::try_from(given.len()).unwrap_or(u32::MAX) >= terms.needed;
     let outcome = if enough { Ok(given) } else { Err(missing(request, terms, &given, &discounted)) };
-    Counted { outcome, evidence }
+    Counted { outcome, reviews: said, merger: merger_words }
+}
+
+/// The approvals that were `seen` to count and that the forge does not have any more, of people who are still on the list and have not
+/// spoken since.
+fn deleted_since<'a>(
+    seen: &'a Merged,
+    request: &'a Request,
+    terms: &'a Terms<'_>,
+) -> impl Iterator<Item = &'a Given> + 'a {
+    let spoke_since = |given: &Given| {
+        let words = request.reviews.iter().filter(|review| decides(review.state));
+        let mut theirs = words.filter(|review| somebody(review).is_some_and(|user| user.id == UserId(given.id)));
+        theirs.any(|review| given.review.is_none_or(|number| review.id >= number))
+    };
+    seen.given.iter().filter(move |given| {
+        let exact = terms.head == HeadRule::SameBytes || given.commit == request.head;
+        given.word == Word::Review && exact && terms.still_lists(given) && !spoke_since(given)
+    })
+}
+
+/// Whether a review says yes or no. What is not known is no approval, and hides an earlier one.
+fn decides(state: ReviewState) -> bool {
+    match state {
+        ReviewState::Approved | ReviewState::RequestChanges | ReviewState::Unknown => true,
+        ReviewState::Comment | ReviewState::Pending | ReviewState::RequestReview => false,
+    }
 }
 
 /// Who gave a review; deleted users share one number and are nobody.
@@ -121,16 +169,11 @@ fn somebody(review: &Reviewed) -> Option<&User> {
     review.user.as_ref().filter(|user| user.id.is_somebody())
 }
 
-/// Each person's last review that says yes or no, in the order of their numbers. What is not known is no approval, and hides an
-/// earlier one.
+/// Each person's last review that says yes or no, in the order of their numbers.
 fn last_words(reviews: &[Reviewed]) -> Vec<(&User, &Reviewed)> {
     let mut last: BTreeMap<UserId, (&User, &Reviewed)> = BTreeMap::new();
     for review in reviews {
-        let decides = match review.state {
-            ReviewState::Approved | ReviewState::RequestChanges | ReviewState::Unknown => true,
-            ReviewState::Comment | ReviewState::Pending | ReviewState::RequestReview => false,
-        };
-        let Some(user) = somebody(review).filter(|_| decides) else { continue };
+        let Some(user) = somebody(review).filter(|_| decides(review.state)) else { continue };
         let newer = last.get(&user.id).is_none_or(|(_, known)| known.id < review.id);
         if newer {
             last.insert(user.id, (user, review));
@@ -170,7 +213,14 @@ fn approved(review: &Reviewed, user: &User, request: &Request, terms: &Terms<'_>
         let words = format!("approved at {}, when the pull request went to {other}", commit.short());
         return no(Reason::ApprovalForOtherBranch, words);
     }
-    Ok(Given { login: user.login.clone(), id: user.id.0, commit: commit.clone(), at: review.at, word: Word::Review })
+    Ok(Given {
+        login: user.login.clone(),
+        id: user.id.0,
+        commit: commit.clone(),
+        at: review.at,
+        word: Word::Review,
+        review: Some(review.id),
+    })
 }
 
 /// What somebody had to do with writing a request.
@@ -180,6 +230,7 @@ fn part_in(user: &User, request: &Request) -> Option<&'static str> {
     match () {
         () if is_author => Some("opened the pull request"),
         () if request.people.users.contains(&user.id) => Some("wrote or committed a part of it"),
+        () if request.people.pushers.contains(&user.id) => Some("pushed to its branch"),
         () if !mail.is_empty() && request.people.emails.contains(&mail) => {
             Some("wrote or committed a part of it, by the e-mail in its commits")
         }
@@ -218,11 +269,11 @@ fn difference_words(commit: &CommitId, difference: &Difference) -> String {
 }
 
 /// The merger as an approver, where the config wants that: what is to be said of it, and the approval where it counts.
-fn merger(request: &Request, terms: &Terms<'_>) -> Option<(String, Option<Given>)> {
+fn merger(request: &Request, terms: &Terms<'_>) -> (String, Option<Given>) {
+    let no = |why: &str| (format!("the merge does not count as an approval: {why}"), None);
     if terms.merged_by == MergedBy::DoesNotCount {
-        return None;
+        return no("`approval.merged_by_counts` is not set");
     }
-    let no = |why: &str| Some((format!("the merge does not count as an approval: {why}"), None));
     let Some(user) = request.merge.by.as_ref().filter(|user| user.id.is_somebody()) else {
         return no("the forge does not say who merged");
     };
@@ -236,8 +287,8 @@ fn merger(request: &Request, terms: &Terms<'_>) -> Option<(String, Option<Given>
         return no(&format!("{} {part}", user.login));
     }
     let (commit, at) = (request.merge.commit.clone(), request.merge.at);
-    let given = Given { login: user.login.clone(), id: user.id.0, commit, at, word: Word::Merge };
-    Some((format!("{user} merged it, which counts as an approval"), Some(given)))
+    let given = Given { login: user.login.clone(), id: user.id.0, commit, at, word: Word::Merge, review: None };
+    (format!("{user} merged it, which counts as an approval"), Some(given))
 }
 
 fn missing(request: &Request, terms: &Terms<'_>, given: &[Given], discounted: &[Discounted]) -> Finding {
@@ -280,7 +331,7 @@ fn telling(reason: Reason) -> u8 {
 
 fn review_words(review: &Reviewed, user: &User, verdict: &str) -> String {
     let commit = review.commit.as_ref().map_or("no commit", |(commit, _)| commit.short());
-    let at = review.at.map_or(String::new(), |at| format!(" on {}", rfc3339_seconds(at)));
+    let at = on(review.at);
     let said = match review.state {
         ReviewState::Approved => "approved",
         ReviewState::RequestChanges => "asked for changes at",
@@ -292,6 +343,10 @@ fn review_words(review: &Reviewed, user: &User, verdict: &str) -> String {
         format!(" (the forge calls it {}, which decides nothing)", review.remarks.join(", "))
     };
     format!("{user} {said} {commit}{at}: {verdict}{remarks}")
+}
+
+fn on(at: Option<Timestamp>) -> String {
+    at.map_or(String::new(), |at| format!(" on {}", rfc3339_seconds(at)))
 }
 
 fn nobody_words(review: &Reviewed) -> String {

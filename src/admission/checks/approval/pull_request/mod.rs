@@ -3,12 +3,14 @@
 //! - [`request`]: the sub-rules a to c: which request, that it is merged into this branch, and that it brought the bytes.
 //! - [`approvals`]: the sub-rules d and e: whose review counts, for which bytes, and how many are needed.
 //!
-//! Every step leaves its evidence, also where it does not hold.
+//! Every sub-rule is judged and leaves its evidence, also where one before it does not hold; the first that does not decides.
 
 mod approvals;
 mod request;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,8 +21,10 @@ use crate::admission::check::Check;
 use crate::admission::reading::Reading;
 use crate::admission::request::{Request, Search};
 use crate::admission::rules::{RequestRules, Rules};
-use crate::admission::snapshot::{Arrived, Snapshot, Source};
+use crate::admission::snapshot::{Arrived, Earlier, Snapshot, Source};
+use crate::forge::PullNumber;
 use crate::support::clock::rfc3339_seconds;
+use crate::support::ids::{BlobId, CommitId};
 
 pub(in crate::admission) use approvals::Terms;
 
@@ -33,21 +37,55 @@ pub(in crate::admission) enum Finding {
     Open { words: String, until: Option<Timestamp> },
 }
 
-/// What all sub-rules together found.
-pub(in crate::admission) struct Weighed {
-    pub(in crate::admission) outcome: Result<Vec<Given>, Finding>,
-    pub(in crate::admission) evidence: Vec<String>,
+/// What one sub-rule found.
+struct Part {
+    /// Its number and its name, as `explain` shows them.
+    label: &'static str,
+    evidence: Vec<String>,
+    finding: Result<(), Finding>,
 }
 
-/// Weighs a request for one file and what belongs to it.
-pub(in crate::admission) fn weigh(request: &Request, terms: &Terms<'_>) -> Weighed {
-    let mut evidence = request::words(request);
-    let outcome = request::holds(request).and_then(|()| {
-        let counted = approvals::count(request, terms);
-        evidence.extend(counted.evidence);
-        counted.outcome
-    });
-    Weighed { outcome, evidence }
+impl Part {
+    fn words(&self) -> Vec<String> {
+        let verdict = match &self.finding {
+            Ok(()) => "holds",
+            Err(Finding::Refused { .. }) => "does not hold",
+            Err(Finding::Open { .. }) => "open",
+        };
+        let line = |(index, evidence): (usize, &String)| match index {
+            0 => format!("{} {verdict}: {evidence}", self.label),
+            _ => format!("{}: {evidence}", self.label),
+        };
+        self.evidence.iter().enumerate().map(line).collect()
+    }
+}
+
+/// What all sub-rules together found.
+struct Weighed {
+    outcome: Result<Vec<Given>, Finding>,
+    evidence: Vec<String>,
+}
+
+/// Who approved a file that a request brought, where that is enough.
+pub(in crate::admission) fn approvals_of(request: &Request, terms: &Terms<'_>) -> Result<Vec<Given>, Finding> {
+    weigh(request, terms, None, Vec::new()).outcome
+}
+
+/// Weighs a request for one file, with more to be said of its `bytes`, and with what was `seen` of it when its approvals counted, where
+/// they did.
+fn weigh(request: &Request, terms: &Terms<'_>, seen: Option<&Merged>, bytes: Vec<String>) -> Weighed {
+    let mut brought = request::brought(request);
+    brought.evidence.extend(bytes);
+    let parts = [request::found(request), request::merged(request), brought];
+    let mut evidence: Vec<String> = parts.iter().flat_map(Part::words).collect();
+    let counted = approvals::count(request, terms, seen);
+    let enough = if counted.outcome.is_ok() { "holds" } else { "does not hold" };
+    let none = || vec!["nobody reviewed it".to_owned()];
+    let reviews = if counted.reviews.is_empty() { none() } else { counted.reviews };
+    evidence.extend(reviews.iter().map(|words| format!("5d approvals {enough}: {words}")));
+    evidence.push(format!("5e merger: {}", counted.merger));
+    let holds = parts.into_iter().try_for_each(|part| part.finding);
+    Weighed { outcome: holds.and(counted.outcome), evidence }
 }
 
 pub(super) fn judge(
@@ -59,16 +97,17 @@ pub(super) fn judge(
 ) -> (Check, Option<Approval>) {
     let request = match &arrived.request {
         Search::Found(request) => request,
+        Search::Forgotten(seen) => return forgotten(tier, seen, rules, reading),
         other => return (not_found(other, arrived, snapshot, &rules.requests), None),
     };
-    if !bundle_is_of_merge(request, reading) {
+    if !is_of(&request.merge.commit, reading) {
         let words = "the formula was not read from the merge commit of the pull request";
         return (RULE.wait(Reason::EvidenceUnavailable, words), None);
     }
     let terms = Terms::of(tier, rules, reading.approvals(tier));
-    let weighed = weigh(request, &terms);
-    let evidence = weighed.evidence.into_iter().chain(bundle_words(request, reading));
-    let (check, approval) = match weighed.outcome {
+    let seen = snapshot.earlier.as_ref().and_then(|earlier| seen_before(earlier, snapshot, request));
+    let Weighed { outcome, evidence } = weigh(request, &terms, seen, bundle_words(request, reading));
+    let (check, approval) = match outcome {
         Ok(given) => (passed(tier, request, &given), Some(approval(request, given))),
         Err(finding) => (refused(for_now(finding, request, snapshot, &rules.requests)), None),
     };
@@ -100,7 +139,7 @@ fn not_found(search: &Search, arrived: &Arrived, snapshot: &Snapshot, rules: &Re
             refused(request::nothing(nothing, arrived, snapshot.now, rules)).because(&nothing.passed_over)
         }
         Search::Unknown { detail } => RULE.wait(Reason::EvidenceUnavailable, detail),
-        Search::NotAsked | Search::Found(_) => {
+        Search::NotAsked | Search::Found(_) | Search::Forgotten(_) => {
             RULE.wait(Reason::EvidenceUnavailable, "the pull request was not looked for")
         }
     }
@@ -113,6 +152,42 @@ fn refused(finding: Finding) -> Check {
         Finding::Refused { reason, words, help: None } => RULE.fail(reason, words),
         Finding::Refused { reason, words, help: Some(help) } => RULE.fail(reason, words).help(help),
     }
+}
+
+/// What was seen of `request` when its approvals counted: of the same bytes, from the same merge.
+fn seen_before<'a>(earlier: &'a Earlier, snapshot: &Snapshot, request: &Request) -> Option<&'a Merged> {
+    let approval = earlier.approved.as_ref().filter(|_| earlier.blob == snapshot.entry.blob)?;
+    let same_merge = approval.commit.as_ref() == Some(&request.merge.commit);
+    let merged = approval.merged.as_ref().filter(|merged| merged.pull_request == request.number.0)?;
+    (same_merge && merged.bundle == standing(request)).then_some(merged)
+}
+
+/// The files that stand at the paths of what runs.
+fn standing(request: &Request) -> BTreeMap<String, BlobId> {
+    request.bundle.iter().filter_map(|(path, blob)| Some((path.clone(), blob.clone()?))).collect()
+}
+
+/// The forge has forgotten the request. What was seen of it when its approvals counted is in the journal, and what it merged is in git.
+fn forgotten(tier: Tier, seen: &Approval, rules: &Rules, reading: &Reading) -> (Check, Option<Approval>) {
+    let (Some(merged), Some(commit)) = (&seen.merged, &seen.commit) else {
+        return (RULE.wait(Reason::EvidenceUnavailable, "what was seen of the pull request is not known"), None);
+    };
+    let number = PullNumber(merged.pull_request);
+    if !is_of(commit, reading) {
+        let words = "the formula was not read from the merge commit of the pull request";
+        return (RULE.wait(Reason::EvidenceUnavailable, words), None);
+    }
+    let terms = Terms::of(tier, rules, reading.approvals(tier));
+    if !terms.satisfied_by(&merged.given) {
+        let words = format!("the forge has no pull request {number} any more, and who approved it is not enough now");
+        return (RULE.fail(Reason::NotEnoughApprovals, words).help("file it under a new id"), None);
+    }
+    let who: Vec<&str> = merged.given.iter().map(|given| given.login.as_str()).collect();
+    let words = format!(
+        "{tier}: pull request {number} brought it, approved by {}, as was seen when the forge still had it",
+        who.join(", ")
+    );
+    (RULE.pass(words), Some(seen.clone()))
 }
 
 fn passed(tier: Tier, request: &Request, given: &[Given]) -> Check {
@@ -129,7 +204,7 @@ fn approval(request: &Request, given: Vec<Given>) -> Approval {
         merged: Some(Merged {
             pull_request: request.number.0,
             head: request.head.clone(),
-            bundle: request.bundle.iter().filter_map(|(path, blob)| Some((path.clone(), blob.clone()?))).collect(),
+            bundle: standing(request),
             given,
         }),
     }
@@ -137,9 +212,9 @@ fn approval(request: &Request, given: Vec<Given>) -> Approval {
 
 /// A formula of the ops repo must be the one in the tree that was weighed; one from elsewhere is the config's choice, pinned by
 /// its hash.
-fn bundle_is_of_merge(request: &Request, reading: &Reading) -> bool {
+fn is_of(merge: &CommitId, reading: &Reading) -> bool {
     match reading.formula.as_ref().map(|formula| &formula.bundle.source) {
-        Ok(Source::Ops { commit }) => *commit == request.merge.commit,
+        Ok(Source::Ops { commit }) => commit == merge,
         Ok(Source::Directory { .. } | Source::Git { .. }) | Err(_) => true,
     }
 }
@@ -148,7 +223,8 @@ fn bundle_words(request: &Request, reading: &Reading) -> Vec<String> {
     let Ok(formula) = &reading.formula else { return Vec::new() };
     let Source::Ops { .. } = &formula.bundle.source else {
         let elsewhere = &formula.bundle.source;
-        return vec![format!("the formula comes from {elsewhere}, which no review covers; it is pinned by its hash")];
+        let words = format!("the formula comes from {elsewhere}, which no review covers; it is pinned by its hash");
+        return vec![words];
     };
     let blobs = request.bundle.iter().filter_map(|(path, blob)| Some(format!("{path} = {}", blob.as_ref()?.short())));
     let blobs = blobs.collect::<Vec<_>>().join(", ");

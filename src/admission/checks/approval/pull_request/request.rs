@@ -1,13 +1,14 @@
-//! Which request, that it is merged into the primary branch of this repository, and that it brought these very bytes.
+//! Which request, that it is merged into the primary branch of this repository, and that it brought these very bytes: the sub-rules
+//! a, b and c, each with its own evidence.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Finding;
+use super::{Finding, Part};
 use crate::action::reason::Reason;
 use crate::admission::request::{Brought, Nothing, Ownership, Request};
 use crate::admission::rules::RequestRules;
 use crate::admission::snapshot::Arrived;
-use crate::forge::PullNumber;
+use crate::forge::{PullNumber, User};
 use crate::support::clock::rfc3339_seconds;
 
 const AGAIN: &str = "file it under a new id, in a pull request of its own";
@@ -35,18 +36,53 @@ pub(super) fn nothing(nothing: &Nothing, arrived: &Arrived, now: Timestamp, rule
     }
 }
 
-/// Whether it is the request that brought these bytes to this branch.
-pub(super) fn holds(request: &Request) -> Result<(), Finding> {
-    let number = request.number;
-    if !request.merge.merged {
+/// Which request it is.
+pub(super) fn found(request: &Request) -> Part {
+    let mut evidence = request.passed_over.clone();
+    evidence.push(format!("pull request {} by {}", request.number, someone(request.author.as_ref())));
+    Part { label: "5a request", evidence, finding: Ok(()) }
+}
+
+/// Whether it is merged into the primary branch.
+pub(super) fn merged(request: &Request) -> Part {
+    let Request { number, merge, .. } = request;
+    let at = merge.at.map_or(String::new(), |at| format!(" at {}", rfc3339_seconds(at)));
+    let (into, by) = (branch(&request.base), someone(merge.by.as_ref()));
+    let evidence = vec![format!("merged into {into} as {} by {by}{at}", merge.commit.short())];
+    let finding = if !merge.merged {
         let words = format!("the forge maps the commit to pull request {number}, and does not call that merged");
-        return Err(Finding::Open { words, until: None });
-    }
-    if request.base != request.primary {
-        let words = format!("pull request {number} went to {}", branch(&request.base));
-        return Err(refuse(Reason::NoPullRequest, words));
-    }
-    let brought = &request.brought;
+        Err(Finding::Open { words, until: None })
+    } else if request.base != request.primary {
+        Err(refuse(Reason::NoPullRequest, format!("pull request {number} went to {into}")))
+    } else {
+        Ok(())
+    };
+    Part { label: "5b merge", evidence, finding }
+}
+
+/// Whether it brought these bytes to this branch.
+pub(super) fn brought(request: &Request) -> Part {
+    let Request { head, brought, .. } = request;
+    let head = head.short();
+    let evidence = match &brought.fork {
+        Some((fork, None)) => format!(
+            "its reviewed head is {head}; where it forked off, in {}, there was no {}",
+            fork.short(),
+            brought.path
+        ),
+        Some((fork, Some(blob))) => format!(
+            "its reviewed head is {head}; where it forked off, in {}, {} was {}",
+            fork.short(),
+            brought.path,
+            blob.short()
+        ),
+        None => format!("its reviewed head is {head}"),
+    };
+    Part { label: "5c bytes", evidence: vec![evidence], finding: brought_by(request) }
+}
+
+fn brought_by(request: &Request) -> Result<(), Finding> {
+    let (number, brought) = (request.number, &request.brought);
     let not_its_own = |words: String| Err(refuse(Reason::BytesNotOfRequest, words));
     if request.bundle.get(&brought.path) != Some(&brought.blob) {
         return not_its_own(format!(
@@ -82,7 +118,8 @@ fn its_own(brought: &Brought, number: PullNumber) -> Result<(), String> {
             "{path} stood on the primary branch before pull request {number} was merged: its branch took it over from there"
         )),
         Ownership::Untold => Err(format!(
-            "pull request {number} was closed and opened again, and merged without a commit of its own: {path} may have              come to the primary branch in between"
+            "pull request {number} was closed and opened again, and merged without a commit of its own: {path} may have \
+             come to the primary branch in between"
         )),
     }
 }
@@ -91,34 +128,6 @@ fn branch((name, repository): &(String, crate::forge::RepositoryId)) -> String {
     format!("{name} of repository {repository}")
 }
 
-/// What was looked at, whether it holds or not.
-pub(super) fn words(request: &Request) -> Vec<String> {
-    let Request { number, merge, head, .. } = request;
-    let someone = |user: &Option<crate::forge::User>| user.as_ref().map_or("nobody".to_owned(), ToString::to_string);
-    let at = merge.at.map_or(String::new(), |at| format!(" at {}", rfc3339_seconds(at)));
-    let mut words = request.passed_over.clone();
-    words.push(format!(
-        "pull request {number} by {} into {}, merged as {} by {}{at}",
-        someone(&request.author),
-        branch(&request.base),
-        merge.commit.short(),
-        someone(&merge.by)
-    ));
-    words.push(match &request.brought.fork {
-        Some((fork, None)) => format!(
-            "its reviewed head is {}; where it forked off, in {}, there was no {}",
-            head.short(),
-            fork.short(),
-            request.brought.path
-        ),
-        Some((fork, Some(blob))) => format!(
-            "its reviewed head is {}; where it forked off, in {}, {} was {}",
-            head.short(),
-            fork.short(),
-            request.brought.path,
-            blob.short()
-        ),
-        None => format!("its reviewed head is {}", head.short()),
-    });
-    words
+fn someone(user: Option<&User>) -> String {
+    user.map_or("nobody".to_owned(), ToString::to_string)
 }
