@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ForgeError;
 use crate::config::Config;
+use crate::support::keepsake::{self, KeepsakeError};
 
 /// The repository that is asked about, and the API that answers.
 #[derive(Debug, Clone)]
@@ -109,12 +110,12 @@ impl Token {
     /// The token as it is now.
     pub(super) fn read(&self) -> Result<Option<Login>, ForgeError> {
         let (from, read) = match self {
-            Self::File(file) => (file.display().to_string(), std::fs::read_to_string(file)),
-            Self::Environment(name) => (format!("${name}"), std::env::var(name).map_err(io::Error::other)),
+            Self::File(file) => (file.display().to_string(), keepsake::read(Some(file), None)),
+            Self::Environment(name) => (format!("${name}"), keepsake::read(None, Some(name))),
             Self::Nobody => return Ok(None),
         };
-        let text = Zeroizing::new(read.map_err(|source| ForgeError::Token { from: from.clone(), source })?);
-        Login::new(text.trim_end_matches(['\r', '\n'])).map(Some).map_err(|why| {
+        let token = read.map_err(|KeepsakeError { from, source }| ForgeError::Token { from, source })?;
+        token.map(Login::new).transpose().map_err(|why| {
             let source = io::Error::new(io::ErrorKind::InvalidData, why);
             ForgeError::Token { from, source }
         })
@@ -126,11 +127,8 @@ impl Token {
 pub(super) struct Login(SecretString);
 
 impl Login {
-    fn new(token: &str) -> Result<Self, &'static str> {
-        if token.is_empty() || token.chars().any(|c| c.is_control() || c == ' ') {
-            return Err("it is empty, or holds a space or control characters");
-        }
-        Ok(Self(SecretString::from(token)))
+    fn new(token: SecretString) -> Result<Self, &'static str> {
+        if token.expose_secret().contains(' ') { Err("it holds a space") } else { Ok(Self(token)) }
     }
 
     /// `token …`; `None` where a header cannot hold it.
@@ -182,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_token_shows_itself_neither_in_debug_nor_in_what_a_server_sent_back() {
-        let login = Login::new("s3cr3t").unwrap();
+        let login = Login::new(SecretString::from("s3cr3t")).unwrap();
         assert!(!format!("{login:?} {:?}", login.header().unwrap()).contains("s3cr3t"));
         assert_eq!(login.scrub("no such user s3cr3t"), "no such user ***");
-        assert!(Login::new("two\nlines").is_err());
+        assert!(Login::new(SecretString::from("two words")).is_err());
     }
 
     #[test]

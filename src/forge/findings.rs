@@ -247,11 +247,13 @@ mod tests {
 
     #[test]
     fn marking_as_merged_by_hand_is_wrong() {
-        let repository = serde_json::json!({ "id": 3, "full_name": "o/r", "allow_manual_merge": true });
+        let repository = serde_json::json!({ "id": 3, "full_name": "o/r", "allow_manual_merge": true, "autodetect_manual_merge": true });
         let repository: Repository = serde_json::from_value(repository).unwrap();
         let found = repository_findings(&repository, &Config::of_remote("/x"));
         let wrong: Vec<&str> =
             found.iter().filter(|one| one.standing == Standing::Wrong).map(|one| one.evidence.as_str()).collect();
-        assert_eq!(wrong, ["marking as merged by hand: on -> off"]);
+        let both = "marking as merged by hand: on -> off; \
+            taking a push for a merge by hand (`autodetect_manual_merge`): on -> off";
+        assert_eq!(wrong, [both]);
     }
 }

@@ -12,15 +12,19 @@ impl Repository {
     pub fn unsafe_settings(&self) -> Vec<&'static str> {
         let pulls = (self.has_pull_requests == Some(false)).then_some("pull requests: off -> on");
         let manual = (self.allow_manual_merge == Some(true)).then_some("marking as merged by hand: on -> off");
-        pulls.into_iter().chain(manual).collect()
+        let detected = (self.autodetect_manual_merge == Some(true))
+            .then_some("taking a push for a merge by hand (`autodetect_manual_merge`): on -> off");
+        pulls.into_iter().chain(manual).chain(detected).collect()
     }
 }
 
 impl Forge {
-    /// Turns pull requests on, and off that a writer may mark one as merged by hand, without approvals. The first must be said
-    /// for the forge to heed the second.
+    /// Turns pull requests on, and off that one counts as merged by hand, without approvals: by a writer's word, or because its commits
+    /// were pushed. The first must be said for the forge to heed the others.
     pub async fn make_settings_safe(&self) -> Result<(), ForgeError> {
-        let body = json!({ "has_pull_requests": true, "allow_manual_merge": false });
+        let body = json!({
+            "has_pull_requests": true, "allow_manual_merge": false, "autodetect_manual_merge": false
+        });
         self.wire().ask(&Call::patch("a change of the repository's settings", &self.path(&[]), body)).await?;
         Ok(())
     }

@@ -12,7 +12,7 @@ use dispatch::config::keys::{Key, keys};
 use dispatch::config::{Config, Sources};
 
 /// Flags that set no key, each with its reason.
-const FLAG_ONLY: [(&str, &str); 29] = [
+const FLAG_ONLY: [(&str, &str); 30] = [
     ("config", "it says where the keys are"),
     ("output", "a matter of this one call"),
     ("color", "a matter of this one call"),
@@ -42,6 +42,7 @@ const FLAG_ONLY: [(&str, &str); 29] = [
     ("timeout", "what this one call requests"),
     ("title", "what this one call requests"),
     ("wait", "what this one call requests"),
+    ("webhook", "what this one call sets up"),
 ];
 
 /// `--dir` of `man` and `demo`: a place for the output of one call.

@@ -29,11 +29,7 @@ impl Rush {
 
     /// It learns of a merge by the webhook; the next poll is an hour away.
     pub(crate) fn woken() -> Self {
-        let world = world("[webhook]\nlisten = '127.0.0.1:0'\nsecret_env = 'HOOK'\n");
-        let text = fs::read_to_string(world.path("dispatch.toml")).unwrap();
-        fs::write(world.path("dispatch.toml"), text.replace("poll_seconds = 1", "poll_seconds = 3600")).unwrap();
-        let serving = world.serve();
-        world.hook(&address(&serving));
+        let (world, serving) = woken("");
         Self { world, serving, filed: Cell::default() }
     }
 
@@ -59,6 +55,16 @@ impl Rush {
     pub(crate) fn stop(self) {
         stop(self.serving);
     }
+}
+
+/// A dispatcher that serves and learns of merges by the webhook alone, with `more` in its configuration.
+pub(crate) fn woken(more: &str) -> (World, Running) {
+    let world = world(&format!("[webhook]\nlisten = '127.0.0.1:0'\nsecret_env = 'HOOK'\n{more}"));
+    let text = fs::read_to_string(world.path("dispatch.toml")).unwrap();
+    fs::write(world.path("dispatch.toml"), text.replace("poll_seconds = 1", "poll_seconds = 3600")).unwrap();
+    let serving = world.serve();
+    world.hook(&address(&serving));
+    (world, serving)
 }
 
 /// The policy does not name the formula, so that it is of the high tier.

@@ -7,46 +7,33 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::testbed::{Testbed, User};
 use crate::world::{World, git, hello, stop};
-
-/// The administrator of the repository: only such a one may protect a branch.
-fn administrator(world: &World) -> User {
-    let api = Testbed::get().forge();
-    User { name: "bed-admin".to_owned(), id: 1, password: String::new(), api: api.at(&world.author.api.address) }
-}
-
-fn said(world: &World, user: &User, line: &str) -> String {
-    let ended = world.start_as(user, &line.split_whitespace().collect::<Vec<_>>()).end();
-    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
-    ended.said
-}
 
 #[test]
 fn the_files_are_made_once_and_a_second_time_there_is_nothing_to_do() {
     let world = World::new();
-    let again = said(&world, &world.dispatcher, "ops init --remote");
+    let again = world.said(&world.dispatcher, "ops init --remote");
     assert!(again.contains("kept vault/policy.toml") && again.ends_with("nothing to do\n"), "{again}");
     let clone = world.clone();
     fs::remove_file(clone.join("README.md")).unwrap();
     fs::write(clone.join("vault/policy.toml"), "# ours\n").unwrap();
     let line = format!("ops init {}", clone.display());
-    let dry = said(&world, &world.dispatcher, &format!("{line} --dry-run"));
+    let dry = world.said(&world.dispatcher, &format!("{line} --dry-run"));
     assert!(dry.contains("would create README.md") && !clone.join("README.md").exists(), "{dry}");
-    assert!(said(&world, &world.dispatcher, &line).contains("created README.md"));
+    assert!(world.said(&world.dispatcher, &line).contains("created README.md"));
     assert_eq!(fs::read_to_string(clone.join("vault/policy.toml")).unwrap(), "# ours\n");
 }
 
 #[test]
 fn the_branch_is_protected_so_that_only_results_are_pushed_and_a_second_time_nothing_changes() {
     let world = World::new();
-    let admin = administrator(&world);
+    let admin = world.administrator();
     let line = format!("ops init --protect --approver {}", world.approver.name);
-    let dry = said(&world, &admin, &format!("{line} --dry-run"));
+    let dry = world.said(&admin, &format!("{line} --dry-run"));
     assert!(dry.contains("would change protection of main: required_approvals: 1"), "{dry}");
     assert_eq!(world.repository.must("GET", "/branch_protections", None), json!([]));
-    assert!(said(&world, &admin, &line).contains("changed protection of main: enable_push_whitelist: true"));
-    assert_eq!(said(&world, &admin, &line), "nothing to do\n");
+    assert!(world.said(&admin, &line).contains("changed protection of main: enable_push_whitelist: true"));
+    assert_eq!(world.said(&admin, &line), "nothing to do\n");
     // The dispatcher's user, who may write, cannot put an action there; a result it can.
     let put = |path: &str| {
         let body = json!({ "content": STANDARD.encode("x"), "message": "x", "branch": "main" });
@@ -63,6 +50,24 @@ fn the_branch_is_protected_so_that_only_results_are_pushed_and_a_second_time_not
     let result = "/contents/vault/actions/release-v1.2.result.json";
     crate::child::until("the result", || (world.repository.ask("GET", result, None).status == 200).then_some(()));
     stop(serving);
+}
+
+#[test]
+fn the_hook_is_added_once_and_signed_with_the_secret_of_the_configuration() {
+    let world = World::new();
+    let admin = world.administrator();
+    let line = "ops init --webhook http://dispatch.example.com/webhook";
+    let refused = world.start_as(&admin, &line.split_whitespace().collect::<Vec<_>>()).end();
+    assert!(refused.status.code() == Some(2) && refused.said.contains("webhook.secret_file"), "{}", refused.said);
+    world.configure("[webhook]\nlisten = '127.0.0.1:0'\nsecret_env = 'HOOK'\n");
+    assert!(
+        world.said(&admin, &format!("{line} --dry-run")).starts_with("would create hook http://dispatch.example.com")
+    );
+    assert_eq!(world.repository.must("GET", "/hooks", None), json!([]));
+    assert_eq!(world.said(&admin, line), "created hook http://dispatch.example.com/webhook\n");
+    assert_eq!(world.said(&admin, line), "kept hook http://dispatch.example.com/webhook\nnothing to do\n");
+    let hooks = world.repository.must("GET", "/hooks", None);
+    assert!(hooks[0]["active"] == true && hooks[0]["events"].as_array().unwrap().contains(&json!("push")), "{hooks}");
 }
 
 /// The `run:` steps of a workflow, verbatim.

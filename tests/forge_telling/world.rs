@@ -103,8 +103,13 @@ impl World {
 
     /// Files an action by a pull request of the author's; answers its number and head.
     pub(crate) fn file(&self, id: &str, text: &str) -> (u64, String) {
+        self.file_in("vault/actions", id, text)
+    }
+
+    /// The same in another folder.
+    pub(crate) fn file_in(&self, folder: &str, id: &str, text: &str) -> (u64, String) {
         let body = json!({ "content": STANDARD.encode(text), "message": id, "branch": "main", "new_branch": id });
-        self.author.api.must("POST", &self.repository.path(&format!("/contents/vault/actions/{id}.toml")), Some(&body));
+        self.author.api.must("POST", &self.repository.path(&format!("/contents/{folder}/{id}.toml")), Some(&body));
         let body = json!({ "title": id, "head": id, "base": "main" });
         let pull = self.author.api.must("POST", &self.repository.path("/pulls"), Some(&body));
         (pull["number"].as_u64().unwrap(), pull["head"]["sha"].as_str().unwrap().to_owned())
@@ -157,11 +162,22 @@ impl World {
         self.repository.must("GET", &format!("/issues/{number}/comments"), None).as_array().unwrap().clone()
     }
 
+    /// The administrator of the repository: only such a one may protect a branch, or add a hook.
+    pub(crate) fn administrator(&self) -> User {
+        let api = Testbed::get().forge().at(&self.author.api.address);
+        User { name: "bed-admin".to_owned(), id: 1, password: String::new(), api }
+    }
+
+    /// Calls the binary as `user`; what it said, if that went well.
+    pub(crate) fn said(&self, user: &User, line: &str) -> String {
+        let ended = self.start_as(user, &line.split_whitespace().collect::<Vec<_>>()).end();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+        ended.said
+    }
+
     /// Adds the hook, pointing at `address`.
     pub(crate) fn hook(&self, address: &str) {
-        let config = json!({ "url": format!("http://{address}/webhook"), "content_type": "json", "secret": SECRET });
-        let hook = json!({ "type": "gitea", "active": true, "events": ["push", "pull_request"], "config": config });
-        self.repository.must("POST", "/hooks", Some(&hook));
+        self.said(&self.administrator(), &format!("ops init --webhook http://{address}/webhook"));
     }
 }
 

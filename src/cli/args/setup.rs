@@ -34,7 +34,7 @@ pub enum OpsVerb {
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
     /// Put the files into this folder: a clone, from which they go through a pull request
-    #[arg(value_name = "DIR", required_unless_present_any = ["remote", "protect"], conflicts_with = "remote")]
+    #[arg(value_name = "DIR", required_unless_present_any = ["remote", "protect", "webhook"], conflicts_with = "remote")]
     pub folder: Option<PathBuf>,
     /// Put them straight onto the primary branch (config: `ops.remote`)
     #[arg(long)]
@@ -48,6 +48,10 @@ pub struct InitArgs {
     /// Somebody whose approval counts; may be given several times [default: those of `approval.medium` and `approval.high`]
     #[arg(long = "approver", value_name = "LOGIN", requires = "protect")]
     pub approvers: Vec<String>,
+    /// Have the forge call this address on each push and each change of a request (config: `webhook.secret_*` signs); needs an
+    /// administrator's token
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
     /// Say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,

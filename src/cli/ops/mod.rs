@@ -1,8 +1,9 @@
-//! `dispatch ops init`: the files of a new ops repo, in a folder or straight in the repo, and the protection of its primary branch.
-//! What is there already is left alone, so that it can be called again.
+//! `dispatch ops init`: the files of a new ops repo, in a folder or straight in the repo, the protection of its primary branch, and
+//! the hook by which the forge wakes the dispatcher. What is there already is left alone, so that it can be called again.
 //!
-//! - `skeleton`, `protection` (pure): what is wanted. `target`: where the files go.
+//! - `skeleton`, `protection` (pure): what is wanted. `target`: where the files go. `hook`: who is called.
 
+mod hook;
 mod protection;
 mod skeleton;
 mod target;
@@ -37,7 +38,7 @@ pub fn init(args: &InitArgs, invocation: &mut Invocation) -> Result<ExitCode, Cl
     let config = match invocation.load() {
         Ok(loaded) => loaded.config,
         // A new ops repo comes before the configuration that names it.
-        Err(_) if args.folder.is_some() && !args.protect => Config::of_remote("."),
+        Err(_) if args.folder.is_some() && !args.protect && args.webhook.is_none() => Config::of_remote("."),
         Err(error) => return Err(error),
     };
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Apply };
@@ -48,6 +49,9 @@ pub fn init(args: &InitArgs, invocation: &mut Invocation) -> Result<ExitCode, Cl
     if args.protect {
         let wish = Wish { approvals: args.approvals, approvers: approvers(args, &config) };
         interruptible(protect(&config, &wish, mode, &mut view))?;
+    }
+    if let Some(url) = &args.webhook {
+        interruptible(hook::add(url, &config, mode, &mut view))?;
     }
     invocation.output.say("ops.init", &view, |_| render::set_up(&view))?;
     Ok(ExitCode::SUCCESS)
