@@ -2,10 +2,10 @@
 //! (`tests/testbed/up`); without it there are no rows.
 
 #[path = "../../tests/forge_telling/rush.rs"]
-mod rush;
+pub(crate) mod rush;
 #[path = "../../tests/forge_telling/world.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
-mod world;
+pub(crate) mod world;
 
 use crate::Effort;
 use crate::table::{Goal, Row};

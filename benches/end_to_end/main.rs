@@ -6,7 +6,7 @@
 //!
 //! [`world`] sets a scenario up, [`process`] reads what the kernel counts, [`table`] prints; the scenarios are [`demo`], [`idle`],
 //! [`pickup`], [`burst`], [`flight`], [`settled`], [`grants`], [`vault`], [`nomad`],
-//! [`nomad_burst`] and [`forge`].
+//! [`nomad_burst`], [`forge`] and [`merged`].
 
 #![allow(
     clippy::unwrap_used,
@@ -33,6 +33,7 @@ mod forge;
 mod git_http;
 mod grants;
 mod idle;
+mod merged;
 mod nomad;
 mod nomad_burst;
 mod pickup;
@@ -71,7 +72,7 @@ impl Effort {
 
 type Scenario = (&'static str, fn(Effort) -> Vec<Row>);
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 13] = [
     ("demo", demo::measure),
     ("idle", idle::measure),
     ("pickup", pickup::measure),
@@ -84,6 +85,7 @@ const SCENARIOS: [Scenario; 12] = [
     ("nomad", nomad::measure),
     ("burst", nomad_burst::measure),
     ("forge", forge::measure),
+    ("merged", merged::measure),
 ];
 
 fn main() -> ExitCode {
