@@ -11,6 +11,7 @@ mod arrivals;
 mod asked;
 mod dependencies;
 mod entries;
+mod error;
 mod formulas;
 mod ledger;
 mod power;
@@ -28,6 +29,7 @@ use self::arrivals::{Arrivals, Origin};
 use self::asked::{Asked, names, presence};
 use self::dependencies::World;
 use self::entries::{local_entry, read_entries};
+pub use self::error::GatherError;
 use self::formulas::Answers;
 pub use self::formulas::{FormulaSource, Tree};
 pub use self::ledger::{ApprovedPolicy, Ledger, LedgerError, Sight};
@@ -43,26 +45,9 @@ use super::snapshot::{
 };
 use crate::action::Tier;
 use crate::grant::{Presence, SecretProvider};
-use crate::ops::{self, Mirror, OpsError};
+use crate::ops::{self, Mirror};
 use crate::support::chain;
 use crate::support::ids::{ActionId, CommitId, FormulaName, SecretName};
-
-/// Why a batch could not be looked at. All of its actions wait.
-#[derive(Debug, thiserror::Error)]
-pub enum GatherError {
-    /// The mirror did not answer.
-    #[error("reading the ops repo")]
-    Ops(#[from] OpsError),
-    /// The journal did not answer.
-    #[error("asking the journal")]
-    Ledger(#[from] LedgerError),
-    /// The forge did not answer.
-    #[error("asking the forge: {detail}")]
-    Forge {
-        /// Why.
-        detail: String,
-    },
-}
 
 /// What is the same for all actions of a batch.
 #[derive(Debug, Clone)]

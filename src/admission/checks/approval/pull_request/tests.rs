@@ -1,5 +1,7 @@
 //! A request in which everything holds; each test spoils one thing.
 
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use crate::admission::testing::{arrived, at, blob, check, commit, earlier, formu
 use crate::admission::verdict::{Verdict, admit};
 use crate::config::types::{ApprovalMode, Approver};
 use crate::forge::{PullNumber, RepositoryId, ReviewState, User, UserId};
-use crate::grant::Presence;
 
 fn user(login: &str, id: i64) -> User {
     User { id: UserId(id), login: login.to_owned(), email: format!("{login}@forge.example") }
@@ -320,81 +321,6 @@ fn a_request_that_did_not_leave_the_commit_itself_rejects_nothing_while_another_
     };
     assert!(later(59).starts_with("wait (evidence_unavailable"), "{}", later(59));
     assert_eq!(later(60), "fail (not_enough_approvals)");
-}
-
-/// It was looked at before, and everything held.
-fn looked_at_before() -> Earlier {
-    let Verdict::Admitted(admitted) = admit(&snapshot(|_| {}), &forge_rules()).verdict else { panic!("all is well") };
-    Earlier { approved: Some(admitted.approval), ..earlier('3', Stage::Seen) }
-}
-
-fn later(spoil: impl FnOnce(&mut Request)) -> Snapshot {
-    Snapshot { earlier: Some(looked_at_before()), ..snapshot(spoil) }
-}
-
-#[test]
-fn an_approval_that_was_seen_counts_after_its_review_was_deleted_and_is_said_to() {
-    let gone = later(|request| request.reviews.clear());
-    let checked = check(&gone, &forge_rules(), 5);
-    assert!(checked.passed(), "{checked:?}");
-    let said =
-        "5d approvals holds: alice (user 1) approved dddddddddd: counts as it was seen; the review was deleted since";
-    assert!(checked.evidence.iter().any(|line| line == said), "{:#?}", checked.evidence);
-    let Verdict::Admitted(admitted) = admit(&gone, &forge_rules()).verdict else { panic!("it was approved") };
-    assert_eq!(admitted.approval.by, ["alice"]);
-}
-
-#[test]
-fn what_was_said_since_an_approval_was_seen_counts_as_it_stands() {
-    let refused = |spoil: fn(&mut Request)| outcome(&later(spoil), &forge_rules(), 5);
-    assert_eq!(refused(|request| request.reviews[0].dismissed = true), "fail (approval_withdrawn)");
-    assert_eq!(
-        refused(|request| {
-            request.reviews = vec![review(2, Some(user("alice", 1)), ReviewState::RequestChanges)];
-        }),
-        "fail (approval_withdrawn)"
-    );
-    let older = |request: &mut Request| {
-        request.reviews = vec![review(0, Some(user("alice", 1)), ReviewState::RequestChanges)];
-    };
-    assert_eq!(outcome(&later(older), &forge_rules(), 5), "pass", "they had thought better of it");
-}
-
-#[test]
-fn an_approval_that_was_seen_counts_only_of_the_same_bytes_from_the_same_merge_by_the_same_people() {
-    let empty = |request: &mut Request| request.reviews.clear();
-    let other_merge = |request: &mut Request| {
-        request.reviews.clear();
-        request.number = PullNumber(8);
-    };
-    assert_eq!(outcome(&later(other_merge), &forge_rules(), 5), "fail (not_enough_approvals)");
-    let mut other_bytes = later(empty);
-    other_bytes.earlier.as_mut().unwrap().blob = blob('4');
-    assert_eq!(outcome(&other_bytes, &forge_rules(), 5), "fail (not_enough_approvals)");
-    let mut without_alice = forge_rules();
-    without_alice.requests.medium.who.remove(0);
-    assert_eq!(outcome(&later(empty), &without_alice, 5), "fail (not_enough_approvals)");
-}
-
-#[test]
-fn a_request_that_the_forge_has_forgotten_counts_as_it_was_seen() {
-    let seen = Box::new(looked_at_before().approved.unwrap());
-    let forgotten = with(Search::Forgotten(seen));
-    let checked = check(&forgotten, &forge_rules(), 5);
-    assert!(checked.passed() && checked.message.ends_with("as was seen when the forge still had it"), "{checked:?}");
-    let mut nobody = forge_rules();
-    nobody.requests.medium.who.clear();
-    assert_eq!(outcome(&forgotten, &nobody, 5), "fail (not_enough_approvals)");
-    let elsewhere = Snapshot { formula_at_arrival: formula(commit('c'), "echo other"), ..forgotten };
-    assert_eq!(outcome(&elsewhere, &forge_rules(), 5), "wait (evidence_unavailable)");
-}
-
-#[test]
-fn what_is_proven_of_an_approval_is_kept_while_something_else_is_waited_for() {
-    let mut waiting = snapshot(|_| {});
-    waiting.secrets.values_mut().for_each(|secret| *secret = Presence::Unknown { evidence: "it is sealed".to_owned() });
-    let Verdict::Waiting { approved, .. } = admit(&waiting, &forge_rules()).verdict else { panic!("Vault is away") };
-    assert_eq!(approved.unwrap().by, ["alice"]);
 }
 
 #[test]
