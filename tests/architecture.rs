@@ -1,4 +1,5 @@
-//! Holds the shape of the house: which module may use which (the list in `src/lib.rs`), read from the imports themselves.
+//! Holds the shape of the house: which module may use which (the list in `src/lib.rs`), read from the imports themselves, and that what
+//! decides only computes.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "a test fails by panicking")]
 
@@ -187,6 +188,53 @@ fn the_order_in_the_map_is_the_order_that_is_held() {
     let listed: Vec<String> =
         map.lines().filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next().map(str::to_owned)).collect();
     assert_eq!(listed, ORDER);
+}
+
+/// What decides: folders and files that only compute, so that `explain` can ask them and every case of theirs is a unit test.
+const PURE: [&str; 14] = [
+    "action/",
+    "admission/checks/",
+    "admission/check.rs",
+    "admission/explain.rs",
+    "admission/forecast.rs",
+    "admission/reading.rs",
+    "admission/verdict.rs",
+    "backend/nomad/decide.rs",
+    "dispatcher/queue.rs",
+    "run/outcome.rs",
+    "run/record.rs",
+    "run/settle.rs",
+    "run/state.rs",
+    "runner/redact/",
+];
+
+/// By what one reaches the world: its files, processes, servers, variables and clocks.
+const REACHES: [&str; 8] =
+    ["tokio::", "reqwest", "rusqlite", "std::fs", "std::process", "std::env", "std::net", "::now()"];
+
+/// What of the world a source text reaches for, its tests aside.
+fn reached(source: &str) -> Vec<&'static str> {
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    REACHES.into_iter().filter(|word| code.iter().any(|line| line.contains(word))).collect()
+}
+
+#[test]
+fn what_decides_reaches_nothing() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let inner = |file: &PathBuf| file.strip_prefix(&src).unwrap().display().to_string();
+    for pure in PURE {
+        let inside: Vec<&PathBuf> = files.iter().filter(|file| inner(file).starts_with(pure)).collect();
+        assert!(!inside.is_empty(), "{pure} is not there any more");
+        for file in inside.iter().filter(|file| !file.ends_with("tests.rs")) {
+            let found = reached(&fs::read_to_string(file).unwrap());
+            assert!(found.is_empty(), "{} only computes, and reaches for {}", inner(file), found.join(", "));
+        }
+    }
+    assert_eq!(reached("use std::fs;\nlet at = Timestamp::now();"), ["std::fs", "::now()"]);
+    assert_eq!(reached("// std::fs\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}"), Vec::<&str>::new());
 }
 
 /// Does not compile where `$type` is `$trait`: then both of the implementations below would be, and which is meant is not said.
