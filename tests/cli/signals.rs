@@ -8,7 +8,7 @@ use dispatch::grant::{generate_identity, seal_for};
 use rustix::process::Signal;
 use secrecy::ExposeSecret as _;
 
-use crate::child::{Ended, until};
+use crate::child::{Ended, Running, until};
 use crate::serving::Serving;
 
 /// Those that say to stop: a person's at a terminal, and a service manager's.
@@ -128,8 +128,8 @@ fn limits(slots: u32) -> String {
     format!("[limits]\nmax_concurrent = {slots}\n")
 }
 
-#[test]
-fn another_slot_is_taken_over_at_a_hangup_and_the_next_run_begins() {
+/// The first runs, and the second waits for its slot.
+fn one_slot_and_two_that_want_it() -> (Serving, Running) {
     let serving = with_one();
     serving.configure(&limits(1));
     serving.action("hold-2", "hold", "");
@@ -137,10 +137,10 @@ fn another_slot_is_taken_over_at_a_hangup_and_the_next_run_begins() {
     let running = serving.serve();
     serving.wait_until_begun("hold-1");
     serving.wait_until_it_waits_for("hold-2@1", "queue_full");
-    serving.configure(&limits(2));
-    running.signal(Signal::HUP);
-    serving.wait_until_begun("hold-2");
-    assert_eq!((serving.result("hold-1"), &serving.status()["slots"]), (None, &2.into()));
+    (serving, running)
+}
+
+fn both_end(serving: &Serving, running: Running) {
     for id in ["hold-1", "hold-2"] {
         serving.open_gate(id);
         serving.wait_for_result(id);
@@ -150,14 +150,18 @@ fn another_slot_is_taken_over_at_a_hangup_and_the_next_run_begins() {
 }
 
 #[test]
+fn another_slot_is_taken_over_at_a_hangup_and_the_next_run_begins() {
+    let (serving, running) = one_slot_and_two_that_want_it();
+    serving.configure(&limits(2));
+    running.signal(Signal::HUP);
+    serving.wait_until_begun("hold-2");
+    assert_eq!((serving.result("hold-1"), &serving.status()["slots"]), (None, &2.into()));
+    both_end(&serving, running);
+}
+
+#[test]
 fn a_change_that_needs_a_restart_is_refused_whole_and_says_which_key() {
-    let serving = with_one();
-    serving.configure(&limits(1));
-    serving.action("hold-2", "hold", "");
-    serving.publish();
-    let running = serving.serve();
-    serving.wait_until_begun("hold-1");
-    serving.wait_until_it_waits_for("hold-2@1", "queue_full");
+    let (serving, running) = one_slot_and_two_that_want_it();
     serving.configure(&format!("{}[approval]\nmode = 'signature'\n", limits(2)));
     running.signal(Signal::HUP);
     until("the refusal", || running.said().contains("the old configuration stays").then_some(()));
@@ -173,12 +177,7 @@ fn a_change_that_needs_a_restart_is_refused_whole_and_says_which_key() {
     running.signal(Signal::HUP);
     serving.wait_until_begun("hold-2");
     assert_eq!(serving.status()["slots"], 2);
-    for id in ["hold-1", "hold-2"] {
-        serving.open_gate(id);
-        serving.wait_for_result(id);
-    }
-    running.signal(Signal::TERM);
-    assert_eq!(running.end().status.code(), Some(0));
+    both_end(&serving, running);
 }
 
 #[test]
