@@ -20,7 +20,7 @@ use crate::table::{Goal, Row};
 use crate::world::{Setup, World};
 
 /// Granted in every scenario with Vault.
-pub(crate) const SECRET: &str = "DISPATCH_BENCH_TOKEN";
+pub(crate) const SECRET: &str = "BENCH_TOKEN";
 /// So many grants are made at the same time for the second row.
 const AT_ONCE: usize = 16;
 
