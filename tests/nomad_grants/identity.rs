@@ -314,3 +314,39 @@ fn a_deposit_that_vault_does_not_take_is_tried_again_while_the_run_waits() {
     world.wait_until_revoked("late@1");
     wait_until_cleared(world);
 }
+
+/// Nothing is deposited for a child whose payload was not read back, and what goes wrong with the reading costs no run.
+#[test]
+fn the_reading_back_of_a_payload_may_go_wrong_in_each_way() {
+    let ways = [
+        Fault::DropBefore,
+        Fault::Silence,
+        Fault::Refuse(503),
+        Fault::LoseAnswer,
+        Fault::ErrorAfter,
+        Fault::ResetMidBody,
+        Fault::Truncate,
+        Fault::WrongContentType,
+        Fault::Duplicate,
+    ];
+    let nomad = Testbed::get().nomad();
+    let proxy = FaultProxy::start(&nomad.address);
+    let (_vault, bed) = Bed::with_identities(&nomad.at(&proxy.url()), &raw_exec());
+    let world = &bed.world;
+    let cases: Vec<(String, Fault)> = ways.iter().zip(0..).map(|(way, n)| (format!("way-{n}-x"), *way)).collect();
+    for (id, way) in &cases {
+        world.action(id, "report", &["A"]);
+        proxy.spoil(1, &format!("GET /v1/job/*-run-1-{id}-*"), *way);
+    }
+    world.publish();
+    let running = world.serve();
+    for (id, way) in &cases {
+        bed.let_go(id);
+        assert_eq!(world.wait_for_result(id)["state"], "succeeded", "{way:?}: {}", running.said());
+        assert_eq!(bed.gate.executions(id), 1, "{way:?}");
+        world.wait_until_revoked(&format!("{id}@1"));
+    }
+    assert_eq!(proxy.fired(), cases.len(), "each rule applies to one request");
+    wait_until_cleared(world);
+    assert_eq!(world.alarms("grant_intercepted"), 0);
+}
