@@ -192,14 +192,18 @@ fn step_of(request: &Request, verdict: Verdict) -> Step {
     match verdict {
         Verdict::Admitted(admitted) => Step::Admit { admitted },
         Verdict::Rejected { reason, message, .. } => Step::Reject { blob: request.blob.clone(), reason, message },
-        Verdict::Waiting { reason, message, until, approved } => Step::Hold { reason, message, until, approved },
-        Verdict::SetAside { reason, message } => Step::Hold { reason, message, until: None, approved: None },
+        Verdict::Waiting { reason, message, until, approved } => {
+            Step::Hold { blob: Some(request.blob.clone()), reason, message, until, approved }
+        }
+        Verdict::SetAside { reason, message } => {
+            Step::Hold { blob: Some(request.blob.clone()), reason, message, until: None, approved: None }
+        }
     }
 }
 
 /// A request that still waits for the same is no news, unless more is proven of its approval.
 fn news(run: &Run, step: Step) -> Option<(RunId, Step)> {
-    if let Step::Hold { reason, message, until, approved } = &step {
+    if let Step::Hold { reason, message, until, approved, .. } = &step {
         let held = Held { reason: *reason, message: message.clone(), until: *until };
         if run.held.as_ref() == Some(&held) && (approved.is_none() || *approved == run.approved) {
             return None;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Forge;
 use super::error::{Effect, ForgeError};
-use super::people::{User, UserId};
+use super::people::User;
 use super::repository::RepositoryId;
 use super::wire::Call;
 use crate::support::ids::CommitId;
@@ -131,15 +131,6 @@ pub struct Happening {
     /// Of a change of the target: the branch that it was before.
     #[serde(default)]
     pub old_ref: String,
-}
-
-impl Happening {
-    /// Who pushed commits to the request's branch, where that is what happened. What was pushed before the request was opened is
-    /// no happening of it.
-    pub fn pusher(&self) -> Option<UserId> {
-        let user = self.user.as_ref().filter(|_| self.kind == "pull_push")?;
-        Some(user.id).filter(|id| id.is_somebody())
-    }
 }
 
 /// A commit of a request, with the users that the forge found by the e-mails in it.

@@ -200,7 +200,7 @@ impl Run {
             Step::Recover { handle, backend } => {
                 (self.handle, self.backend, self.started_at) = (Some(handle), Some(backend), Some(at));
             }
-            Step::Hold { reason, message, until, approved } => {
+            Step::Hold { reason, message, until, approved, .. } => {
                 self.held = Some(Held { reason, message, until });
                 self.approved = approved.or_else(|| self.approved.take());
             }
@@ -251,6 +251,7 @@ fn judged(step: &Step) -> Option<&BlobId> {
     match step {
         Step::Admit { admitted } => Some(&admitted.blob),
         Step::Reject { blob, .. } | Step::Grant { blob, .. } => Some(blob),
+        Step::Hold { blob, .. } => blob.as_ref(),
         _ => None,
     }
 }
@@ -330,5 +331,14 @@ mod tests {
         };
         assert_eq!(run.after(&verdict('a'), at), Ok(None));
         assert_eq!(run.after(&verdict('b'), at).unwrap().unwrap().state, State::Rejected);
+        let hold = |blob| Step::Hold {
+            blob: Some(request(blob).blob),
+            reason: Reason::NotBefore,
+            message: "not yet".to_owned(),
+            until: None,
+            approved: None,
+        };
+        assert_eq!(run.after(&hold('a'), at), Ok(None));
+        assert!(run.after(&hold('b'), at).unwrap().unwrap().held.is_some());
     }
 }

@@ -86,6 +86,9 @@ pub enum Step {
     },
     /// See [`Kind::Hold`].
     Hold {
+        /// The bytes that were judged; not set by earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blob: Option<BlobId>,
         /// The stable reason.
         reason: Reason,
         /// In words.

@@ -28,10 +28,13 @@ async fn delete(ops: &Ops, pull: &Pull, review: &Value) {
     api::call(&ops.crew.first.token, Method::DELETE, &place, Value::Null).await;
 }
 
+fn echo() -> String {
+    action("echo-1").replace("\"deploy\"", "\"echo\"")
+}
+
 /// What it depends on comes, runs, and then its own turn has come.
 async fn the_other_one_runs(ops: &Ops) {
-    let echo = action("echo-1").replace("\"deploy\"", "\"echo\"");
-    ops.push_directly(&[(&path("echo-1"), &echo)]);
+    ops.push_directly(&[(&path("echo-1"), &echo())]);
     ops.admitted("echo-1").await;
     ops.dispatch("once").await;
 }
@@ -48,6 +51,7 @@ async fn its_review_is_deleted_while_it_waits() {
     assert_eq!(code, Some(0), "{printed}");
 }
 
+/// What it depends on comes by another request, which is then the next one on the line.
 #[tokio::test]
 async fn the_whole_request_is_deleted_while_it_waits() {
     let (ops, pull, _) = waiting().await;
@@ -55,8 +59,24 @@ async fn the_whole_request_is_deleted_while_it_waits() {
     api::call(&api::admin(), Method::DELETE, &place, Value::Null).await;
     let said = ops.explain("deploy-1").await;
     assert!(said.all.contains("as was seen when the forge still had it"), "{}", said.all);
-    the_other_one_runs(&ops).await;
+    let other = ops.request(&[(&path("echo-1"), &echo())]).await;
+    ops.merge(&other, "squash").await;
+    ops.admitted("echo-1").await;
+    ops.dispatch("once").await;
     assert_eq!(ops.launched(), ["echo-1", "deploy-1"]);
+}
+
+/// Between two looks: it stands there as it did, and came another way.
+#[tokio::test]
+async fn it_is_taken_away_and_pushed_again_while_it_waits() {
+    let (ops, _, _) = waiting().await;
+    ops.pull();
+    ops.git(&["rm", "--quiet", &path("deploy-1")]);
+    ops.commit("taken away", &ops.crew.writer);
+    ops.git(&["checkout", "--quiet", "HEAD^", "--", &path("deploy-1")]);
+    ops.commit("and put back", &ops.crew.writer);
+    ops.push_as(&ops.crew.writer.token, "HEAD:main").unwrap();
+    ops.refused("deploy-1", "no_pull_request", "without a pull request that was merged into it").await;
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ async fn whoever_pushed_under_somebody_elses_name_cannot_approve_it() {
     ops.push_more_as(&ops.crew.first, &mut pull, &[(&path("deploy-1"), &action("deploy-1"))]);
     ops.approve(&pull, &ops.crew.first).await;
     ops.merge(&pull, "squash").await;
-    let words = format!("{} pushed to its branch", ops.crew.first.login);
+    let words = format!("{} pushed to its branch, or sent it to another one", ops.crew.first.login);
     ops.refused("deploy-1", "approval_by_author", &words).await;
 }
 

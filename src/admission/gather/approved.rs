@@ -20,8 +20,8 @@ pub(super) struct Approved {
     pub(super) formulas_at: CommitId,
     /// The search for the pull request, where approvals are proven by one.
     hit: Option<Result<Hit, String>>,
-    /// What was seen of a request that the forge maps no more, where its merge is on the line.
-    forgotten: Option<Box<Approval>>,
+    /// What was proven by it when it was looked at before.
+    proven: Option<Box<Approval>>,
     /// The head of the primary branch in which the action's bytes were seen first.
     seen: Option<CommitId>,
 }
@@ -41,39 +41,56 @@ pub(super) async fn find(
             found.push(None);
             continue;
         };
-        let hit = match look {
-            Some(look) => {
-                let since = seen(one, earlier).map(|earlier| earlier.since);
-                Some(look.settled(&origin.commit, head, since).await)
-            }
-            None => None,
-        };
-        let (hit, forgotten) = match (hit, look) {
-            (Some(Ok(Hit::Nothing(nothing))), Some(look)) => match forgotten(seen(one, earlier), look).await {
-                Ok(forgotten) => (Some(Ok(Hit::Nothing(nothing))), forgotten),
-                Err(detail) => (Some(Err(detail)), None),
-            },
-            (hit, _) => (hit, None),
+        let earlier = seen(one, earlier);
+        let (hit, proven) = match look {
+            Some(look) => search(one, &origin.commit, earlier, look, head)
+                .await
+                .map_or_else(|detail| (Some(Err(detail)), None), |(hit, proven)| (Some(Ok(hit)), proven)),
+            None => (None, None),
         };
         let by_request = match &hit {
             Some(Ok(Hit::Request(mapped))) => Some(mapped.merge().clone()),
-            _ => forgotten.as_ref().and_then(|approval| approval.commit.clone()),
+            _ => proven.as_ref().and_then(|approval| approval.commit.clone()),
         };
         let (commit, formulas_at) = match by_request {
             Some(merge) => (merge.clone(), merge),
             None => (origin.commit.clone(), origin.formulas_at.clone()),
         };
-        let seen = seen(one, earlier).map(|earlier| earlier.head.clone());
-        found.push(Some(Approved { commit, formulas_at, hit, forgotten, seen }));
+        let seen = earlier.map(|earlier| earlier.head.clone());
+        found.push(Some(Approved { commit, formulas_at, hit, proven, seen }));
     }
     found
 }
 
-/// What was seen of a request that the forge maps no more, where its merge is on the line that stands now.
-async fn forgotten(earlier: Option<&Earlier>, look: &Look<'_>) -> Result<Option<Box<Approval>>, String> {
-    let Some(approval) = earlier.and_then(|earlier| earlier.approved.as_ref()) else { return Ok(None) };
-    let Some(merge) = &approval.commit else { return Ok(None) };
-    Ok(look.is_on_line(merge).await?.then(|| Box::new(approval.clone())))
+/// Looks for the request that left `origin`: only up to the merge of the one by which it was proven before, where it was. The forge may
+/// have lost that one, and the next that is on the line brought something else.
+async fn search(
+    one: &Asked,
+    origin: &CommitId,
+    earlier: Option<&Earlier>,
+    look: &Look<'_>,
+    head: &CommitId,
+) -> Result<(Hit, Option<Box<Approval>>), String> {
+    let proven = proven(one, origin, earlier, look).await?;
+    let to = proven.as_ref().and_then(|approval| approval.commit.as_ref()).unwrap_or(head);
+    let hit = look.settled(origin, to, earlier.map(|earlier| earlier.since)).await?;
+    Ok((hit, proven))
+}
+
+/// What was proven of these bytes when they were looked at before: by a request that left them in `origin`, and whose merge is on the
+/// line that stands now. Bytes that were taken away and came back came by another commit.
+async fn proven(
+    one: &Asked,
+    origin: &CommitId,
+    earlier: Option<&Earlier>,
+    look: &Look<'_>,
+) -> Result<Option<Box<Approval>>, String> {
+    let covers = |approval: &&Approval| approval.covers(&one.entry.path, &one.entry.blob);
+    let approval = earlier.and_then(|earlier| earlier.approved.as_ref()).filter(covers);
+    let Some((approval, merge)) = approval.and_then(|approval| Some((approval, approval.commit.as_ref()?))) else {
+        return Ok(None);
+    };
+    Ok(look.leads_on(origin, merge).await?.then(|| Box::new(approval.clone())))
 }
 
 /// What the journal knows of these very bytes.
@@ -99,7 +116,7 @@ impl Approved {
             (None, _) | (_, None) => return Search::NotAsked,
             (Some(Err(detail)), _) => return unknown(detail),
             (Some(Ok(Hit::Nothing(nothing))), _) => {
-                return match &self.forgotten {
+                return match &self.proven {
                     Some(approval) => Search::Forgotten(approval.clone()),
                     None => Search::None(nothing.clone()),
                 };
@@ -114,12 +131,19 @@ impl Approved {
             parent: origin.parent.clone(),
             seen: self.seen.clone(),
             beside: beside(one, formula),
+            counted: self.proven.as_ref().map(|approval| reviews(approval)).unwrap_or_default(),
         };
         match look.facts(mapped, &file).await {
             Ok(request) => Search::Found(Box::new(request)),
             Err(detail) => unknown(&detail),
         }
     }
+}
+
+/// The numbers of the reviews that counted.
+fn reviews(approval: &Approval) -> BTreeSet<i64> {
+    let given = approval.merged.iter().flat_map(|merged| &merged.given);
+    given.filter_map(|given| given.review).collect()
 }
 
 /// Every path at which something would change what runs: also those where nothing stands, since a script put there would be

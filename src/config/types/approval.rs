@@ -24,8 +24,8 @@ pub struct Approval {
     /// For `pull_request`: who merged counts as having approved, by the same list and the same exclusions.
     #[serde(default)]
     pub merged_by_counts: bool,
-    /// For `pull_request`: refuse to start while the forge lets anyone with write access push to the primary branch; otherwise
-    /// it is a warning.
+    /// For `pull_request`: refuse to start while the primary branch has no protection, or the reading user itself may push to it (who
+    /// else may, only an administrator sees); otherwise it is a warning.
     #[serde(default)]
     pub require_protection: bool,
     /// For `pull_request`: seconds for which a commit may be without a pull request on the forge, which names it only some time

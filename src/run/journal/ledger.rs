@@ -13,6 +13,7 @@ use crate::admission::gather::{ApprovedPolicy, Ledger, LedgerError, Sight};
 use crate::admission::snapshot::{Earlier, Stage};
 use crate::run::record::Run;
 use crate::run::state::State;
+use crate::run::step::Request;
 use crate::support::ids::{ActionId, CommitId, RunId};
 
 /// The kind of event that keeps an approval of the policy.
@@ -125,20 +126,25 @@ fn earlier(run: &Run, standing: Option<StandingResult>, approved: Option<Approva
     })
 }
 
-/// What was proven of the approval of the bytes that `run` asks for: while it waited, or when an attempt before it was admitted.
+/// What was proven of the approval of the bytes that `run` asks for: while it waited, or of an attempt before it.
 fn approved(connection: &Connection, run: &Run) -> Result<Option<Approval>, JournalError> {
     let Some(request) = run.request.as_ref().filter(|_| run.state == State::Seen) else { return Ok(None) };
-    if let Some(approved) = &run.approved {
-        return Ok(Some(Approval::clone(approved)));
-    }
+    let mut proven = proof_in(run, request);
     for attempt in (1..run.id.attempt()).rev() {
-        let before = read::run(connection, &RunId::new(run.id.action().clone(), attempt))?;
-        let admitted = before.and_then(|before| before.admitted).filter(|admitted| admitted.blob == request.blob);
-        if let Some(admitted) = admitted {
-            return Ok(Some(admitted.approval).filter(|approval| approval.merged.is_some()));
+        if proven.is_some() {
+            break;
         }
+        let before = read::run(connection, &RunId::new(run.id.action().clone(), attempt))?;
+        proven = before.and_then(|before| proof_in(&before, request));
     }
-    Ok(None)
+    Ok(proven)
+}
+
+/// What was proven for `run`, where it speaks of the bytes that are asked for: a verdict on others may have been recorded late.
+fn proof_in(run: &Run, request: &Request) -> Option<Approval> {
+    let waiting = run.approved.as_deref();
+    let admitted = run.admitted.as_ref().map(|admitted| &admitted.approval);
+    waiting.into_iter().chain(admitted).find(|approval| approval.covers(&request.path, &request.blob)).cloned()
 }
 
 fn stage(run: &Run) -> Stage {

@@ -58,6 +58,13 @@ pub struct Approval {
     pub merged: Option<Merged>,
 }
 
+impl Approval {
+    /// Whether it was seen on a forge, of the file at `path` with these bytes.
+    pub fn covers(&self, path: &str, blob: &BlobId) -> bool {
+        self.merged.as_ref().is_some_and(|merged| merged.bundle.get(path) == Some(blob))
+    }
+}
+
 /// A merged pull request, as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merged {

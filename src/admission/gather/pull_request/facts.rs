@@ -7,7 +7,7 @@ use super::search::Mapped;
 use super::target::target_at;
 use super::{Details, KEPT, Look, unread};
 use crate::admission::request::{Brought, Difference, Merge, Ownership, People, Request, Reviewed, Standing};
-use crate::forge::{Happening, PullNumber, Review, ReviewState};
+use crate::forge::{Happening, PullNumber, Review, ReviewState, UserId};
 use crate::support::ids::{BlobId, CommitId};
 
 /// A file that a request is asked about.
@@ -25,10 +25,14 @@ pub(in crate::admission::gather) struct File {
     pub(in crate::admission::gather) seen: Option<CommitId>,
     /// What belongs to it, by path: looked at together with it.
     pub(in crate::admission::gather) beside: Vec<String>,
+    /// The reviews that were seen to count before, by their numbers.
+    pub(in crate::admission::gather) counted: BTreeSet<i64>,
 }
 
-/// What the forge calls it that a request was opened again.
+/// What the forge calls it that a request was closed, that it was opened again, and that something was pushed to its branch.
+const CLOSED: &str = "close";
 const REOPENED: &str = "reopen";
+const PUSHED: &str = "pull_push";
 
 /// By path: the plain file that stands there.
 type Tree = BTreeMap<String, Option<BlobId>>;
@@ -59,7 +63,11 @@ impl Look<'_> {
         for review in &details.reviews {
             let mut reviewed = self.reviewed(review, &head, fork.as_ref(), &bundle).await?;
             if review.state == ReviewState::Approved {
-                reviewed.target = Some(target_at(&details.happenings, review.id, request)?);
+                reviewed.target = match target_at(&details.happenings, review.id, request) {
+                    // Who can comment may delete what tells of it; where it went then was seen.
+                    Err(_) if file.counted.contains(&review.id) => None,
+                    target => Some(target?),
+                };
             }
             reviews.push(reviewed);
         }
@@ -169,7 +177,9 @@ impl Look<'_> {
         Ok(People {
             users: users.map(|user| user.id).filter(|id| id.is_somebody()).collect(),
             emails: emails.map(|email| email.to_lowercase()).collect(),
-            pushers: details.happenings.iter().filter_map(Happening::pusher).collect(),
+            pushers: pushers(&details.happenings).map_err(|kind| {
+                format!("the forge does not say whose doing a `{kind}` of pull request {number} was")
+            })?,
         })
     }
 
@@ -238,4 +248,37 @@ impl Look<'_> {
 fn forwarded(details: &Details) -> Ownership {
     let reopened = details.happenings.iter().any(|one| one.kind == REOPENED);
     if reopened { Ownership::Untold } else { Ownership::Request }
+}
+
+/// Whoever put commits into the request beside those that its author brought: who pushed to its branch, and where it was opened again, who
+/// closed it and who opened it, since nothing tells who pushed in between. The kind of what is nobody's doing where the forge does not say.
+fn pushers(happenings: &[Happening]) -> Result<BTreeSet<UserId>, String> {
+    let reopened = happenings.iter().any(|one| one.kind == REOPENED);
+    let kinds: &[&str] = if reopened { &[PUSHED, CLOSED, REOPENED] } else { &[PUSHED] };
+    let theirs = happenings.iter().filter(|one| kinds.contains(&one.kind.as_str()));
+    theirs.map(|one| Ok(one.user.as_ref().ok_or_else(|| one.kind.clone())?.id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forge::User;
+
+    fn one(kind: &str, user: i64) -> Happening {
+        let user = User { id: UserId(user), login: String::new(), email: String::new() };
+        Happening { id: 1, kind: kind.to_owned(), user: Some(user), review_id: 0, old_ref: String::new() }
+    }
+
+    #[test]
+    fn who_closes_and_opens_again_may_have_pushed_in_between() {
+        let pushed = |all: &[Happening]| pushers(all).unwrap().into_iter().map(|id| id.0).collect::<Vec<_>>();
+        assert_eq!(pushed(&[one("pull_push", 1), one("comment", 2), one("close", 3)]), [1]);
+        assert_eq!(pushed(&[one("close", 3), one("reopen", 4)]), [3, 4]);
+    }
+
+    #[test]
+    fn a_push_of_which_the_forge_does_not_say_whose_it_was_is_no_answer() {
+        let nobodys = Happening { user: None, ..one("pull_push", 1) };
+        assert_eq!(pushers(&[nobodys]).unwrap_err(), "pull_push");
+    }
 }

@@ -164,9 +164,11 @@ enum Seen {
 }
 
 impl Look<'_> {
-    /// Whether `merge` is on the first-parent line of the commit that is looked at.
-    pub(super) async fn is_on_line(&self, merge: &CommitId) -> Result<bool, String> {
-        self.requests.mirror.continues(merge, &self.head).await.map_err(unread)
+    /// Whether along first parents `from` leads to `merge`, and that to the commit that is looked at.
+    pub(super) async fn leads_on(&self, from: &CommitId, merge: &CommitId) -> Result<bool, String> {
+        let mirror = &self.requests.mirror;
+        let leads = mirror.continues(from, merge).await.map_err(unread)?;
+        Ok(leads && mirror.continues(merge, &self.head).await.map_err(unread)?)
     }
 
     async fn details(&self, number: PullNumber) -> Result<Arc<Details>, String> {

@@ -7,7 +7,7 @@
 //!
 //! This is what the signed chain (`ops::Trust`) is for ops repos without a forge.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::SignedDuration;
 
@@ -226,6 +226,7 @@ impl Look<'_> {
             parent: parents.into_iter().next(),
             seen: Some(change.seen.head.clone()),
             beside: Vec::new(),
+            counted: BTreeSet::new(),
         })
     }
 

@@ -14,7 +14,7 @@ use super::Finding;
 use crate::action::Tier;
 use crate::action::reason::Reason;
 use crate::admission::checks::approval::{Given, Merged, Word};
-use crate::admission::request::{ByHand, Difference, Request, Reviewed, Standing};
+use crate::admission::request::{ByHand, Difference, People, Request, Reviewed, Standing};
 use crate::admission::rules::{HeadRule, MergedBy, Rules};
 use crate::config::types::Approver;
 use crate::forge::{ReviewState, User, UserId};
@@ -46,11 +46,16 @@ impl<'a> Terms<'a> {
     }
 
     /// Whether approvals that were seen earlier are enough: of people who are still on the list.
-    pub(in crate::admission) fn satisfied_by(&self, given: &[Given]) -> bool {
+    pub(in crate::admission) fn satisfied_by<'g>(&self, given: impl IntoIterator<Item = &'g Given>) -> bool {
         let counts = |given: &&Given| {
             self.still_lists(given) && (given.word == Word::Review || self.merged_by == MergedBy::Counts)
         };
-        u32::try_from(given.iter().filter(counts).count()).is_ok_and(|count| count >= self.needed)
+        u32::try_from(given.into_iter().filter(counts).count()).is_ok_and(|count| count >= self.needed)
+    }
+
+    /// Whether this was said of the very `head` of the request, where the config asks for that.
+    pub(super) fn at_head(&self, given: &Given, head: &CommitId) -> bool {
+        self.head == HeadRule::SameBytes || given.word == Word::Merge || given.commit == *head
     }
 
     /// Whether who gave this is on the list, by name and number.
@@ -145,14 +150,20 @@ fn deleted_since<'a>(
     request: &'a Request,
     terms: &'a Terms<'_>,
 ) -> impl Iterator<Item = &'a Given> + 'a {
+    let stands = |given: &Given| request.reviews.iter().any(|review| Some(review.id) == given.review);
     let spoke_since = |given: &Given| {
         let words = request.reviews.iter().filter(|review| decides(review.state));
         let mut theirs = words.filter(|review| somebody(review).is_some_and(|user| user.id == UserId(given.id)));
         theirs.any(|review| given.review.is_none_or(|number| review.id >= number))
     };
+    let had_a_part = |given: &Given| {
+        let id = UserId(given.id);
+        let People { users, pushers, .. } = &request.people;
+        request.author.as_ref().is_some_and(|author| author.id == id) || users.contains(&id) || pushers.contains(&id)
+    };
     seen.given.iter().filter(move |given| {
-        let exact = terms.head == HeadRule::SameBytes || given.commit == request.head;
-        given.word == Word::Review && exact && terms.still_lists(given) && !spoke_since(given)
+        let counts = given.word == Word::Review && terms.at_head(given, &request.head) && terms.still_lists(given);
+        counts && !stands(given) && !spoke_since(given) && !had_a_part(given)
     })
 }
 
@@ -230,7 +241,7 @@ fn part_in(user: &User, request: &Request) -> Option<&'static str> {
     match () {
         () if is_author => Some("opened the pull request"),
         () if request.people.users.contains(&user.id) => Some("wrote or committed a part of it"),
-        () if request.people.pushers.contains(&user.id) => Some("pushed to its branch"),
+        () if request.people.pushers.contains(&user.id) => Some("pushed to its branch, or sent it to another one"),
         () if !mail.is_empty() && request.people.emails.contains(&mail) => {
             Some("wrote or committed a part of it, by the e-mail in its commits")
         }

@@ -97,7 +97,7 @@ pub(super) fn judge(
 ) -> (Check, Option<Approval>) {
     let request = match &arrived.request {
         Search::Found(request) => request,
-        Search::Forgotten(seen) => return forgotten(tier, seen, rules, reading),
+        Search::Forgotten(seen) => return forgotten(tier, seen, snapshot, rules, reading),
         other => return (not_found(other, arrived, snapshot, &rules.requests), None),
     };
     if !is_of(&request.merge.commit, reading) {
@@ -156,10 +156,11 @@ fn refused(finding: Finding) -> Check {
 
 /// What was seen of `request` when its approvals counted: of the same bytes, from the same merge.
 fn seen_before<'a>(earlier: &'a Earlier, snapshot: &Snapshot, request: &Request) -> Option<&'a Merged> {
-    let approval = earlier.approved.as_ref().filter(|_| earlier.blob == snapshot.entry.blob)?;
+    let entry = &snapshot.entry;
+    let approval = earlier.approved.as_ref().filter(|_| earlier.blob == entry.blob)?;
     let same_merge = approval.commit.as_ref() == Some(&request.merge.commit);
     let merged = approval.merged.as_ref().filter(|merged| merged.pull_request == request.number.0)?;
-    (same_merge && merged.bundle == standing(request)).then_some(merged)
+    (same_merge && approval.covers(&entry.path, &entry.blob) && merged.bundle == standing(request)).then_some(merged)
 }
 
 /// The files that stand at the paths of what runs.
@@ -168,8 +169,15 @@ fn standing(request: &Request) -> BTreeMap<String, BlobId> {
 }
 
 /// The forge has forgotten the request. What was seen of it when its approvals counted is in the journal, and what it merged is in git.
-fn forgotten(tier: Tier, seen: &Approval, rules: &Rules, reading: &Reading) -> (Check, Option<Approval>) {
-    let (Some(merged), Some(commit)) = (&seen.merged, &seen.commit) else {
+fn forgotten(
+    tier: Tier,
+    seen: &Approval,
+    snapshot: &Snapshot,
+    rules: &Rules,
+    reading: &Reading,
+) -> (Check, Option<Approval>) {
+    let covers = seen.covers(&snapshot.entry.path, &snapshot.entry.blob);
+    let (Some(merged), Some(commit), true) = (&seen.merged, &seen.commit, covers) else {
         return (RULE.wait(Reason::EvidenceUnavailable, "what was seen of the pull request is not known"), None);
     };
     let number = PullNumber(merged.pull_request);
@@ -178,7 +186,7 @@ fn forgotten(tier: Tier, seen: &Approval, rules: &Rules, reading: &Reading) -> (
         return (RULE.wait(Reason::EvidenceUnavailable, words), None);
     }
     let terms = Terms::of(tier, rules, reading.approvals(tier));
-    if !terms.satisfied_by(&merged.given) {
+    if !terms.satisfied_by(merged.given.iter().filter(|given| terms.at_head(given, &merged.head))) {
         let words = format!("the forge has no pull request {number} any more, and who approved it is not enough now");
         return (RULE.fail(Reason::NotEnoughApprovals, words).help("file it under a new id"), None);
     }

@@ -57,6 +57,42 @@ fn an_approval_that_was_seen_counts_only_of_the_same_bytes_from_the_same_merge_b
     assert_eq!(outcome(&later(empty), &without_alice, 5), "fail (not_enough_approvals)");
 }
 
+/// What was proven of other bytes may have been recorded when these stood there already.
+#[test]
+fn what_was_proven_of_other_bytes_proves_nothing_of_these() {
+    let mut seen = looked_at_before().approved.unwrap();
+    seen.merged.as_mut().unwrap().bundle.values_mut().for_each(|of| *of = blob('4'));
+    assert_eq!(
+        outcome(&with(Search::Forgotten(Box::new(seen.clone()))), &forge_rules(), 5),
+        "wait (evidence_unavailable)"
+    );
+    let mut without_review = snapshot(|request| request.reviews.clear());
+    without_review.earlier = Some(Earlier { approved: Some(seen), ..earlier('3', Stage::Seen) });
+    assert_eq!(outcome(&without_review, &forge_rules(), 5), "fail (not_enough_approvals)");
+}
+
+#[test]
+fn a_review_that_stands_is_not_gone_and_whoever_has_a_part_in_the_request_approves_nothing() {
+    let deleted_user = |request: &mut Request| request.reviews[0].user = Some(user("Ghost", -1));
+    assert_eq!(outcome(&later(deleted_user), &forge_rules(), 5), "fail (not_enough_approvals)");
+    let pushed = |request: &mut Request| {
+        request.reviews.clear();
+        request.people.pushers = [UserId(1)].into();
+    };
+    assert_eq!(outcome(&later(pushed), &forge_rules(), 5), "fail (not_enough_approvals)");
+}
+
+#[test]
+fn of_a_request_that_the_forge_has_forgotten_the_very_head_counts_where_that_is_asked_for() {
+    let mut seen = looked_at_before().approved.unwrap();
+    seen.merged.as_mut().unwrap().given[0].commit = commit('c');
+    let mut exact = forge_rules();
+    exact.requests.head = HeadRule::Exact;
+    let forgotten = with(Search::Forgotten(Box::new(seen)));
+    assert_eq!(outcome(&forgotten, &exact, 5), "fail (not_enough_approvals)");
+    assert_eq!(outcome(&forgotten, &forge_rules(), 5), "pass");
+}
+
 #[test]
 fn a_request_that_the_forge_has_forgotten_counts_as_it_was_seen() {
     let seen = Box::new(looked_at_before().approved.unwrap());
