@@ -188,12 +188,11 @@ check_mirrors() {
     mirror_urls+=("$url")
     mirror_secrets+=("$secret")
   done
-  return 0
+  ((${#mirror_urls[@]} == 0)) || [[ -z ${DISPATCH_MOUNT_SSH:-} ]] || use_ssh_mount
 }
 
 push_to_mirrors() {
   ((${#mirror_urls[@]})) || return 0
-  [[ -z ${DISPATCH_MOUNT_SSH:-} ]] || use_ssh_mount
   git init --quiet --bare "$work/repo.git"
   local from="$forge_url/$repo.git" failed=0 at
   with_token "$from" FORGE_RELEASE_TOKEN fetch --quiet --no-tags "$from" "refs/tags/$tag:refs/tags/$tag" 2>"$work/git.log" ||
