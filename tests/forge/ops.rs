@@ -70,6 +70,9 @@ impl Ops {
         }
         this.collaborator(&crew.reader, "read").await;
         this.begin();
+        // A Gitea that is busy takes in what was pushed only after the push, and loses the branch, or the settings, where both change.
+        let branch = format!("/repos/{}/branches/main", this.name);
+        api::until("the branch", || async { api::ask(&api::admin(), Method::GET, &branch, None).await.0 == 200 }).await;
         this.set(json!({ "has_pull_requests": true, "allow_fast_forward_only_merge": true })).await;
         this.configure("");
         this

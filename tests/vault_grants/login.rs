@@ -53,7 +53,7 @@ async fn an_approle_logs_in_is_renewed_and_logs_in_anew_when_its_lease_shrinks()
     world.put_all();
     let folder = tempfile::tempdir().unwrap();
     let fields =
-        json!({ "token_policies": [ROLE], "token_no_default_policy": true, "token_ttl": "3s", "token_max_ttl": "7s" });
+        json!({ "token_policies": [ROLE], "token_no_default_policy": true, "token_ttl": "6s", "token_max_ttl": "14s" });
     let (mount, login) = approle(&world.vault, folder.path(), &fields);
     let provider = VaultProvider::open(&configured(&world.vault.address, &login)).unwrap();
     let (standing, findings) = worst(&provider).await;
