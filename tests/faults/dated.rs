@@ -64,7 +64,10 @@ fn a_result_that_somebody_put_into_another_month_is_left_alone_and_ours_is_kept_
     world.wait_until_begun("hold-1");
     let foreign = "vault/results/2020/01/hold-1.result.json";
     world.repo.write(foreign, "{\"exit_code\": 0}\n");
+    // With an action beside it, whose result tells that it was looked at.
+    world.action("ok-1", "work", "");
     world.publish("a result by hand");
+    world.wait_for_result("ok-1");
     world.open_gate("hold-1");
     let run = || world.run("hold-1@1").filter(|run| run.state.word() == "published");
     let run = until("it to be over", run);
