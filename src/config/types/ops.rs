@@ -123,7 +123,7 @@ pub enum FormulaSource {
     },
     /// Another git repo.
     Git {
-        /// The remote.
+        /// The remote. It is read without a login: by SSH with the dispatcher's own key, or because anybody may.
         #[schemars(extend("format" = "git-remote"))]
         git: String,
         /// A branch, tag or commit.
