@@ -7,7 +7,7 @@ use super::super::view::SetUpView;
 use super::Mode;
 use crate::config::Config;
 use crate::forge::{As, Forge, ForgeError};
-use crate::support::keepsake;
+use crate::support::keepsake::{self, KeepsakeError};
 
 /// What the dispatcher wants to hear of: a new head of a branch, and what changes an open request.
 const EVENTS: [&str; 4] = ["push", "pull_request", "pull_request_sync", "pull_request_review"];
@@ -24,7 +24,11 @@ pub(super) async fn add(url: &str, config: &Config, mode: Mode, view: &mut SetUp
     };
     let webhook = config.webhook.as_ref().ok_or_else(unsigned)?;
     let secret = keepsake::read(webhook.secret_file.as_deref(), webhook.secret_env.as_deref());
-    let secret = secret.map_err(|error| CliError::from_error(Kind::Usage, &error))?.ok_or_else(unsigned)?;
+    let unread = |error: KeepsakeError| {
+        CliError::from_error(Kind::Usage, &error)
+            .hint("put the secret that the forge is to sign with there, as one line")
+    };
+    let secret = secret.map_err(unread)?.ok_or_else(unsigned)?;
     let forge = Forge::open(config, As::Teller).map_err(|error| forge_words(&error))?;
     let hooks = forge.hooks().await.map_err(|error| refused(&error))?;
     let name = format!("hook {url}");
